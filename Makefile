@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/bash
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=python3.11")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+repro: .venv/.installed ## run the pipeline on real data and print the results
+	dvc repro
+	mnist-pipeline results
+
+test: .venv/.installed ## run the test suite
+	python -m pytest
+
+check: .venv/.installed ## lint, types, import rules, lock file
+	ruff check
+	ruff format --check
+	mypy
+	lint-imports --no-cache
+
+format: .venv/.installed ## format the code and mend what ruff can
+	ruff check --fix
+	ruff format
+
+ui: .venv/.installed ## open the MLflow pages on http://127.0.0.1:5000
+	mnist-pipeline ui
+
+lock: .venv/.installed ## pin every dependency anew in requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --group dev \
+		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+clean: ## remove the environment and caches; data, models, reports and mlruns stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .cache build src/*.egg-info
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help repro test check format ui lock clean

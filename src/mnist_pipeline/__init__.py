@@ -1,0 +1,1 @@
+"""A tracked machine-learning pipeline: MNIST to LeNet and MLP to ONNX."""

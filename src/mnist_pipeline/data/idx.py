@@ -1,0 +1,52 @@
+"""The IDX file format of MNIST (http://yann.lecun.com/exdb/mnist/): unsigned bytes behind a big-endian header."""
+
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_pipeline.errors import PipelineError
+
+UNSIGNED_BYTE = 0x08
+
+
+def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
+    """The array that IDX bytes hold; `name` is what an error message calls them.
+
+    Raises:
+        PipelineError: the magic number, the element type or the length is wrong.
+    """
+    if len(content) < 4 or content[:2] != b"\0\0":
+        raise PipelineError(f"{name}: not an IDX file: it starts with {content[:4]!r}, expected two zero bytes")
+    element_type, dimensions = content[2], content[3]
+    if element_type != UNSIGNED_BYTE:
+        raise PipelineError(f"{name}: IDX element type 0x{element_type:02x}, expected 0x08 (unsigned byte)")
+    header = 4 + 4 * dimensions
+    if len(content) < header:
+        raise PipelineError(f"{name}: cut off inside its header: {len(content)} bytes, expected at least {header}")
+    shape = struct.unpack(f">{dimensions}I", content[4:header])
+    expected = header + math.prod(shape)
+    if len(content) != expected:
+        raise PipelineError(f"{name}: {len(content)} bytes, but its header announces shape {shape}, {expected} bytes")
+    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """The array in an IDX file of unsigned bytes, read-only, of the shape that its header gives.
+
+    Raises:
+        PipelineError: the file is missing or is not such a file.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PipelineError(f"{path}: {error.strerror}: run the download stage first") from error
+    return parse_idx(content, str(path))
+
+
+def format_idx(array: NDArray[np.uint8]) -> bytes:
+    """The IDX bytes of an array of unsigned bytes."""
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, UNSIGNED_BYTE, array.ndim, *array.shape)
+    return header + np.ascontiguousarray(array).tobytes()

@@ -1,0 +1,36 @@
+"""Which device computes, and what makes it compute the same bytes again."""
+
+import os
+import random
+
+import numpy as np
+import torch
+
+from mnist_pipeline.errors import PipelineError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that a parameter names; `auto` is CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        PipelineError: the named device is not on this machine.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, present in available.items() if present)
+    if not available[name]:
+        raise PipelineError(f"device = {name}: PyTorch finds no such device here; use auto or cpu in params.yaml")
+    return torch.device(name)
+
+
+def make_deterministic(seed: int) -> None:
+    """Seeds every global generator and turns on PyTorch's deterministic algorithms.
+
+    See https://docs.pytorch.org/docs/stable/notes/randomness.html, also for the cuBLAS variable.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,56 @@
+"""Files written whole or not at all, and the digests that name them."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target`, renamed onto it when the block ends without an error."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(target: Path, content: str) -> None:
+    write_bytes(target, content.encode())
+
+
+def write_json(target: Path, content: Mapping[str, Any]) -> None:
+    """Writes sorted, indented JSON: equal content gives equal bytes."""
+    write_text(target, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(source: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(source.read_text())
+    return content
+
+
+def file_digest(path: Path, algorithm: str) -> str:
+    """Hexadecimal digest of a file's bytes; `md5` gives what `dvc.lock` records."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+def directory_digest(folder: Path) -> str:
+    """The MD5 by which DVC names a flat folder in `dvc.lock`, with its `.dir` ending."""
+    entries = [{"md5": file_digest(path, "md5"), "relpath": path.name} for path in sorted(folder.iterdir())]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"

@@ -1,0 +1,22 @@
+"""A network behind its preprocessing: raw pixels in, logits out."""
+
+from torch import Tensor, nn
+
+
+class Classifier(nn.Module):
+    """Standardises pixels, then asks the network.
+
+    `mean` and `standard_deviation` are those of the training pixels divided by 255. They are Python floats,
+    so that the exported graph holds them as constants and a state dict of `network` fits the tutorial's classes.
+    """
+
+    def __init__(self, network: nn.Module, mean: float, standard_deviation: float) -> None:
+        super().__init__()
+        self.network = network
+        self.scale = 1 / (255 * standard_deviation)
+        self.shift = -mean / standard_deviation
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits `[N, classes]` of raw pixels, 0 to 255, `[N, 28, 28]` of any number type."""
+        logits: Tensor = self.network(image.unsqueeze(1).float() * self.scale + self.shift)
+        return logits

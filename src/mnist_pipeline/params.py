@@ -1,0 +1,155 @@
+"""`params.yaml` as strict, frozen models: an unknown key or a wrong value ends a stage before it starts.
+
+`docs/parameters.md` says what each key means.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mnist_pipeline import paths
+from mnist_pipeline.data.catalog import DatasetName
+from mnist_pipeline.errors import PipelineError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+ArchitectureValue = bool | int | float | str | list[int]
+ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+
+
+class Section(BaseModel):
+    """A part of `params.yaml`."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(Section):
+    dataset: DatasetName
+    source: Annotated[str, Field(min_length=1)]
+    mirrors: list[Annotated[str, Field(pattern=r"^https?://")]]
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)]
+    retries: Annotated[int, Field(ge=0, le=10)]
+
+
+class Validate(Section):
+    suite: str
+    suites: dict[str, Any]
+
+
+class Augmentation(Section):
+    """Bounds of the random affine map that each training image goes through."""
+
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    scale: Annotated[float, Field(ge=0, lt=1)]
+    shear: Annotated[float, Field(ge=0, lt=90)]
+    translation: Annotated[float, Field(ge=0, le=14)]
+
+
+class Training(Section):
+    """How one model is built and trained."""
+
+    architecture: dict[str, ArchitectureValue]
+    epochs: Annotated[int, Field(ge=1, le=10_000)]
+    batch_size: Annotated[int, Field(ge=1)]
+    optimizer: Literal["adamw", "sgd"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["constant", "cosine", "linear"]
+    warmup_epochs: Annotated[int, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    augmentation: Augmentation
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> "Training":
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} must be less than epochs {self.epochs}")
+        return self
+
+
+class Train(Section):
+    """Settings that all models share, and a section named after each model."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Training]
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    device: Device
+    validation_size: Annotated[int, Field(ge=1)]
+
+
+class Evaluate(Section):
+    device: Device
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    calibration_bins: Annotated[int, Field(ge=2, le=1000)]
+    mistakes: Annotated[int, Field(ge=1, le=400)]
+
+
+class Export(Section):
+    max_logit_difference: Annotated[float, Field(gt=0)]
+    latency_repeats: Annotated[int, Field(ge=1, le=100_000)]
+
+
+class Tracking(Section):
+    experiment: Annotated[str, Field(min_length=1)]
+
+
+class Params(Section):
+    """The whole of `params.yaml`."""
+
+    data: Data
+    validate_: Annotated[Validate, Field(alias="validate")]
+    models: Annotated[list[ModelName], Field(min_length=1)]
+    train: Train
+    evaluate: Evaluate
+    export: Export
+    tracking: Tracking
+
+    @model_validator(mode="after")
+    def _every_model_has_a_section(self) -> "Params":
+        if missing := [name for name in self.models if name not in (self.train.model_extra or {})]:
+            raise ValueError(f"models names {missing[0]!r}, which has no section train.{missing[0]}")
+        return self
+
+    def training(self, model: str) -> Training:
+        """The section `train.<model>`.
+
+        Raises:
+            PipelineError: there is none.
+        """
+        sections: dict[str, Training] = self.train.model_extra or {}
+        if model not in sections:
+            raise PipelineError(f"{model}: no such model in {paths.PARAMS}; expected one of {', '.join(sections)}")
+        return sections[model]
+
+
+def _describe(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "the file"
+    if error["type"] == "missing":
+        return f"{key} is missing"
+    if error["type"] == "extra_forbidden":
+        return f"{key} is not a known key"
+    shown = "" if error["type"] == "value_error" else f" = {error['input']!r}"
+    return f"{key}{shown}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def load_params(path: Path = paths.PARAMS) -> Params:
+    """Reads and checks the parameters.
+
+    Raises:
+        PipelineError: the file is missing, is not YAML, or a key is unknown, missing or out of range.
+    """
+    try:
+        content = YAML(typ="safe").load(path.read_text())
+    except OSError as error:
+        raise PipelineError(f"{path}: {error.strerror}: run this in the root of the repository") from error
+    except YAMLError as error:
+        raise PipelineError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        problems = "; ".join(_describe(problem) for problem in error.errors())
+        raise PipelineError(f"{path}: {problems} (docs/parameters.md lists what is allowed)") from error
