@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+PORT ?= 5000
 BIN := .venv/bin
 SHELL := /bin/bash
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -9,7 +10,7 @@ help: ## show this list
 
 .venv/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=python3.11")'
-	$(PYTHON) -m venv --clear .venv
+	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
@@ -31,8 +32,8 @@ format: .venv/.installed ## format the code and mend what ruff can
 	ruff check --fix
 	ruff format
 
-ui: .venv/.installed ## open the MLflow pages on http://127.0.0.1:5000
-	mnist-pipeline ui
+ui: .venv/.installed ## serve the MLflow pages on http://127.0.0.1:5000 (another: PORT=5001)
+	mnist-pipeline ui --port $(PORT)
 
 lock: .venv/.installed ## pin every dependency anew in requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --group dev \

@@ -1,15 +1,30 @@
 """What a stage tells the person who runs it: lines, and bars where there is a terminal."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+NARROWEST = 120
+"""Columns that a table is laid out for, at least: on a log, nobody wants it folded to 80."""
 
 
 def say(message: str) -> None:
     """Prints one line to standard error."""
     Console(stderr=True, soft_wrap=True, highlight=False).print(message, markup=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table to standard error."""
+    shown = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        shown.add_row(*(escape(cell) for cell in row))
+    console = Console(stderr=True)
+    console.width = max(console.width, NARROWEST)
+    console.print(shown)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def make_deterministic(seed: int) -> None:
+def make_deterministic(seed: int = 0) -> None:
     """Seeds every global generator and turns on PyTorch's deterministic algorithms.
 
     See https://docs.pytorch.org/docs/stable/notes/randomness.html, also for the cuBLAS variable.
@@ -33,4 +33,6 @@ def make_deterministic(seed: int) -> None:
     np.random.seed(seed)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
+    # A debugging aid that costs 4 % of a training step of LeNet on two cores. It is a property of the module's class.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

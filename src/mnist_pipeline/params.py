@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -17,6 +17,19 @@ from mnist_pipeline.errors import PipelineError
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ArchitectureValue = bool | int | float | str | list[int]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _ordered(bounds: list[float]) -> list[float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"{bounds} runs from more to less; expected [least, most]")
+    return bounds
+
+
+Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
+"""The least and the most that is allowed."""
 
 
 class Section(BaseModel):
@@ -33,9 +46,48 @@ class Data(Section):
     retries: Annotated[int, Field(ge=0, le=10)]
 
 
+class Suite(Section):
+    """What the gate asks of one data set; a share is of the images of a split."""
+
+    classes: Annotated[int, Field(ge=2, le=256)]
+    train_counts: list[Annotated[int, Field(ge=0)]] | None
+    test_counts: list[Annotated[int, Field(ge=0)]] | None
+    min_per_class: Annotated[int, Field(ge=0)]
+    pixel_mean: Range
+    pixel_std: Range
+    brightest: Range
+    ink_fraction: Range
+    box_side: Range
+    box_aspect: Range
+    max_centre_distance: Annotated[float, Field(gt=0)]
+    max_outlier_share: Share
+    max_blank_share: Share
+    max_duplicate_share: Share
+    min_centroid_accuracy: Share
+
+    @model_validator(mode="after")
+    def _a_count_for_each_class(self) -> "Suite":
+        for name in ("train_counts", "test_counts"):
+            counts = getattr(self, name)
+            if counts is not None and len(counts) != self.classes:
+                raise ValueError(f"{name} has {len(counts)} numbers, expected one for each of {self.classes} classes")
+        return self
+
+
 class Validate(Section):
-    suite: str
-    suites: dict[str, Any]
+    suite: Literal["auto"] | DatasetName
+    suites: dict[DatasetName, Suite]
+
+    def chosen(self, dataset: DatasetName) -> tuple[DatasetName, Suite]:
+        """The suite that judges a data set, and its name.
+
+        Raises:
+            PipelineError: `suites` has none of that name.
+        """
+        name = dataset if self.suite == "auto" else self.suite
+        if name not in self.suites:
+            raise PipelineError(f"{paths.PARAMS}: validate.suites has no section {name}, which validate.suite asks for")
+        return name, self.suites[name]
 
 
 class Augmentation(Section):
@@ -94,7 +146,7 @@ class Export(Section):
 
 
 class Tracking(Section):
-    experiment: Annotated[str, Field(min_length=1)]
+    experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
 
 
 class Params(Section):

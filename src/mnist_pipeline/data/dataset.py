@@ -36,7 +36,7 @@ def load_split(folder: Path, split: SplitName) -> Split:
     """Reads one split from its two IDX files.
 
     Raises:
-        PipelineError: a file is missing or damaged, or the two do not belong together.
+        PipelineError: a file is missing, damaged or empty, or the two do not belong together.
     """
     images_name, labels_name = SPLIT_FILES[split]
     images, labels = read_idx(folder / images_name), read_idx(folder / labels_name)
@@ -47,6 +47,8 @@ def load_split(folder: Path, split: SplitName) -> Split:
         )
     if len(images) != len(labels):
         raise PipelineError(f"{folder}: {images_name} holds {len(images)} images, {labels_name} {len(labels)} labels")
+    if images.size == 0:
+        raise PipelineError(f"{folder}: {images_name} holds no pixels: its shape is {images.shape}")
     return Split(images, labels)
 
 

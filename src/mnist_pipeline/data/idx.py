@@ -30,7 +30,10 @@ def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
     expected = header + math.prod(shape)
     if len(content) != expected:
         raise PipelineError(f"{name}: {len(content)} bytes, but its header announces shape {shape}, {expected} bytes")
-    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
+    try:
+        return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
+    except ValueError as error:
+        raise PipelineError(f"{name}: its header announces {dimensions} dimensions, too many or too large") from error
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -49,4 +52,4 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 def format_idx(array: NDArray[np.uint8]) -> bytes:
     """The IDX bytes of an array of unsigned bytes."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, UNSIGNED_BYTE, array.ndim, *array.shape)
-    return header + np.ascontiguousarray(array).tobytes()
+    return header + array.tobytes()

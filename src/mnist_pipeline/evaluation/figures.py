@@ -1,0 +1,106 @@
+"""Pictures of an evaluation, as the bytes of PNG files: equal input gives equal bytes.
+
+They are drawn without pyplot, so that no global state is touched, and in matplotlib's own style and fonts,
+whatever the user's settings. Blue, orange and grey are told apart by colour-blind readers too.
+"""
+
+from io import BytesIO
+from math import ceil, sqrt
+
+import matplotlib.style
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+BLUE, ORANGE, GREY = "#1f6fb4", "#c8500a", "#666666"
+DOTS_PER_INCH = 110
+
+
+@matplotlib.style.context("default")
+def draw_confusion(confusion: pd.DataFrame) -> bytes:
+    """The mistakes of each true label (rows), coloured by their number; right answers are grey.
+
+    `confusion` counts images by true (index) and predicted label (columns), both in the same order.
+    """
+    counts, names = confusion.to_numpy(), list(confusion.index)
+    mistakes = np.where(np.eye(len(names), dtype=bool), 0, counts)
+    side = 2.0 + 0.48 * len(names)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(mistakes, cmap="Blues", vmin=0, vmax=max(1, mistakes.max()))
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            dark = mistakes[row, column] > 0.6 * mistakes.max()
+            color = GREY if row == column else "white" if dark else "black"
+            axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=9)
+    axes.set_xticks(range(len(names)), names)
+    if max(map(len, names)) > 3:
+        axes.tick_params("x", labelrotation=90)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set_title(f"{mistakes.sum():,} of {counts.sum():,} test images mistaken", fontsize=11)
+    return _png(figure)
+
+
+@matplotlib.style.context("default")
+def draw_reliability(reliability: pd.DataFrame, error: float) -> bytes:
+    """Accuracy against confidence for each bin, and beneath it how many images each bin holds.
+
+    `reliability` has columns confidence, accuracy and count; `error` is the expected calibration error.
+    """
+    figure = Figure(figsize=(5, 5.6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
+    above.plot(reliability["confidence"], reliability["accuracy"], color=BLUE, marker="o", label="test images")
+    above.set(xlim=(0, 1.02), ylim=(0, 1.02), ylabel="accuracy")
+    above.set_title(f"Expected calibration error {error:.4f}", fontsize=11)
+    above.legend(loc="upper left", frameon=False)
+    below.bar(reliability["confidence"], reliability["count"], width=0.02, color=BLUE)
+    below.set(xlabel="confidence", ylabel="images", yscale="log", ylim=(0.5, None))
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+@matplotlib.style.context("default")
+def draw_mistakes(images: NDArray[np.uint8], mistakes: pd.DataFrame, total: int) -> bytes:
+    """A grid of mistaken images with true → predicted label, confidence and place in the split.
+
+    Args:
+        images: `[N, height, width]`, in the order of `mistakes`.
+        mistakes: columns image, label, predicted and confidence; may be empty.
+        total: how many mistakes there are, shown or not.
+    """
+    captions = [f"{row.label} → {row.predicted}" for row in mistakes.itertuples()]
+    width = max(1.05, 0.085 * max(map(len, captions), default=0))
+    columns = max(4, ceil(sqrt(2 * len(mistakes) / width)))
+    rows = ceil(len(mistakes) / columns)
+    figure = Figure(figsize=(columns * width, 0.6 + rows * 1.4), layout="constrained")
+    figure.suptitle(_heading(len(mistakes), total), fontsize=11)
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat) if rows else []
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, image, caption, row in zip(grid, images, captions, mistakes.itertuples(), strict=False):
+        _draw_mistake(axes, image, caption, f"{row.confidence:.1%}  #{row.image}")
+    return _png(figure)
+
+
+def _heading(shown: int, total: int) -> str:
+    if total == 0:
+        return "No mistake on the test set"
+    return f"The {shown:,} most confident of {total:,} mistakes\ntrue → predicted, confidence, number"
+
+
+def _draw_mistake(axes: Axes, image: NDArray[np.uint8], caption: str, details: str) -> None:
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+    axes.set_title(caption, fontsize=10, color=ORANGE, fontweight="bold", pad=3)
+    axes.text(0.5, -0.04, details, fontsize=7, color=GREY, ha="center", va="top", transform=axes.transAxes)
+
+
+def _png(figure: Figure) -> bytes:
+    """PNG without the `Software` note, which would name matplotlib's version."""
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    return content.getvalue()

@@ -1,0 +1,1 @@
+"""The exported network: made, proved equal to PyTorch, and timed."""

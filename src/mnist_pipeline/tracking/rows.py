@@ -1,0 +1,108 @@
+"""The one row that a trained model has.
+
+Weights and the settings that trained them are what a row is of: it carries the MD5 of the weights, as `dvc.lock` has
+it, as its tag `dvc.md5`, and the settings as its parameters. Two rules keep it the only one:
+
+1. Training that ends in weights and settings that have a row adds none: the new row goes, the earlier one stays.
+2. MLflow never changes a parameter. Where evaluation or export comes again with other settings, the files and what
+   the other of the two stages had added make a new row, and the old one goes.
+
+Rows go as by the button on MLflow's page, and can be restored there.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlflow.entities import Run
+
+from mnist_pipeline.params import Params
+from mnist_pipeline.tracking import content, runs
+from mnist_pipeline.tracking.content import Part
+from mnist_pipeline.tracking.lineage import lineage
+from mnist_pipeline.tracking.model import move_models
+from mnist_pipeline.tracking.store import Store
+
+LATER_STAGES = {"evaluate": "test/", "export": "onnx/"}
+"""The stages that add to a row, each with the prefix of its metrics; its parameters have its name."""
+
+
+def open_row(store: Store, model: str, settings: Part, source: str) -> str:
+    """A new row of a model that begins to train; returns its id."""
+    tags = lineage(f"train@{model}", content.data_md5(), source)
+    run_id = str(store.client.create_run(store.models, run_name=model, tags=tags).info.run_id)
+    runs.add(store.client, run_id, settings)
+    return run_id
+
+
+def complete_row(store: Store, run_id: str, model: str, settings: Part, results: Part) -> None:
+    """Closes the row of a model that has been trained, unless there is one already: the first rule."""
+    with store.exclusive():
+        if _rows(store, content.weights_md5(model), settings):
+            store.client.set_terminated(run_id, "FINISHED")
+            runs.delete_run(store.client, run_id)
+        else:
+            _close(store, run_id, model, results)
+
+
+def row_for(store: Store, params: Params, model: str, part: Part) -> str:
+    """The row of the weights on disk, with room for what `evaluate` or `export` will add; returns its id.
+
+    Where there is none (the training was a cache hit, or the server was down) the files make it.
+    """
+    settings = content.training_settings(params, model)
+    with store.exclusive():
+        rows = _rows(store, content.weights_md5(model), settings)
+        if rows and not _contradicts(rows[0], part):
+            return str(rows[0].info.run_id)
+        run_id = _row_from_files(store, model, settings)
+        for old in rows[:1]:  # the second rule
+            for stage in LATER_STAGES.keys() - {part.stage}:
+                _carry_over(store, old, run_id, stage)
+            runs.delete_run(store.client, old.info.run_id)
+        return run_id
+
+
+def _rows(store: Store, weights_md5: str, settings: Part) -> list[Run]:
+    """The rows of these weights and settings, newest first; more than one only where two clients met at a server."""
+    found = runs.find_runs(store.client, store.models, {"dvc.md5": weights_md5})
+    return [row for row in found if _trained_with(row) == settings.params]
+
+
+def _trained_with(row: Run) -> dict[str, str]:
+    later = tuple(f"{stage}." for stage in LATER_STAGES)
+    return {name: value for name, value in row.data.params.items() if not name.startswith(later)}
+
+
+def _contradicts(row: Run, part: Part) -> bool:
+    return any(row.data.params.get(name, value) != value for name, value in part.params.items())
+
+
+def _row_from_files(store: Store, model: str, settings: Part) -> str:
+    history, results = list(content.history(model)), content.training_results(model)  # before there is half a row
+    run_id = open_row(store, model, settings, "sync")
+    for epoch, metrics in history:
+        runs.log_metrics(store.client, run_id, metrics, epoch)
+    _close(store, run_id, model, results)
+    return run_id
+
+
+def _close(store: Store, run_id: str, model: str, results: Part) -> None:
+    runs.add(store.client, run_id, results)
+    md5 = content.weights_md5(model)
+    runs.set_tags(store.client, run_id, {"dvc.md5": md5, "mlflow.runName": f"{model}-{md5[:7]}"})
+    store.client.set_terminated(run_id, "FINISHED")
+
+
+def _carry_over(store: Store, old: Run, run_id: str, stage: str) -> None:
+    """Moves what `stage` had added to the old row: latencies are in no file, and its files may be of other weights."""
+    params = {name: value for name, value in old.data.params.items() if name.startswith(f"{stage}.")}
+    metrics = {name: value for name, value in old.data.metrics.items() if name.startswith(LATER_STAGES[stage])}
+    with TemporaryDirectory() as folder:
+        artifacts = []
+        if store.client.list_artifacts(old.info.run_id, stage):
+            artifacts = [(Path(store.client.download_artifacts(old.info.run_id, stage, folder)), stage)]
+        runs.add(store.client, run_id, Part(stage, params, metrics, artifacts))
+    if stage == "evaluate" and old.inputs:
+        store.client.log_inputs(run_id, old.inputs.dataset_inputs)
+    if stage == "export":
+        move_models(store.client, old, run_id)

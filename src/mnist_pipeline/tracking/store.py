@@ -1,0 +1,157 @@
+"""Where the rows live: a server that `MLFLOW_TRACKING_URI` names, or one SQLite file for the whole repository."""
+
+import logging
+import os
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+MODEL_VIEW = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens an experiment in MLflow's model-training view; without it MLflow guesses."""
+LOCK_SECONDS = 60
+"""How long to wait for the other processes; the longest that one of them holds the lock is some two seconds."""
+DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""MLflow's own defaults phone home, draw bars, print addresses and wait 247 s for a server that refuses.
+
+With these, a server that refuses costs 5 s, one that never answers 34 s. What the user has set stays.
+"""
+LOCATION_COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Where MLflow keeps absolute paths of artifacts."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store and the ids of its two experiments: one row for each model, and one for each data stage.
+
+    `database` is the SQLite file, beside which the artifacts are; a server has none.
+    """
+
+    client: MlflowClient
+    models: str
+    data: str
+    database: Path | None
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Keeps other processes from looking for a row at the moment when this one adds it.
+
+        A server has no such lock: there, two processes that finish the same model at once may leave two rows.
+        """
+        return _one_at_a_time(self.database)
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI` where it is set, else the SQLite file of the repository.
+
+    DVC runs an experiment in a copy of the repository and says in `DVC_ROOT` where the repository itself is.
+    """
+    root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root}/mlruns/mlflow.db"
+
+
+def open_store(experiment: str) -> Store:
+    """Opens the store, and makes it and its experiments where they are missing.
+
+    Raises:
+        MlflowException: the server does not answer, or the SQLite file is not one of MLflow's.
+        OSError: the folder cannot be written, or another process holds the lock for too long.
+    """
+    _set_defaults()
+    uri = tracking_uri()
+    database = _database(uri)
+    try:
+        with _one_at_a_time(database), without_noise():
+            client = MlflowClient(uri)
+            if database:
+                _mend_locations(database)
+            models = _experiment(client, experiment, database)
+            data = _experiment(client, f"{experiment}-data", database)
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise MlflowException(f"{uri}: {error}") from error
+    return Store(client, models, data, database)
+
+
+@contextmanager
+def without_noise() -> Iterator[None]:
+    """Silences what MLflow tells of its migrations and its own deprecations; no user could act on it."""
+    loggers = [logging.getLogger(name) for name in ("alembic", "mlflow.store.db.utils")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _set_defaults() -> None:
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def _database(uri: str) -> Path | None:
+    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
+
+
+@contextmanager
+def _one_at_a_time(database: Path | None) -> Iterator[None]:
+    if database is None:
+        yield
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(database.parent / ".lock", timeout=LOCK_SECONDS):
+        yield
+
+
+def _experiment(client: MlflowClient, name: str, database: Path | None) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = str(database.parent / "artifacts" / name) if database else None
+        try:
+            return str(client.create_experiment(name, artifact_location=location, tags=MODEL_VIEW))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another client of the same server was first
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)  # it keeps its name, so there cannot be another
+    return str(found.experiment_id)
+
+
+def _mend_locations(database: Path) -> None:
+    """Points the rows of a repository that was moved or copied to the artifacts that moved with it.
+
+    MLflow makes each location absolute when it makes the experiment.
+    """
+    root, inside = str(database.parent.parent), f"/{database.parent.name}/artifacts/"
+    with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        rows = connection.execute("SELECT artifact_location FROM experiments WHERE artifact_location LIKE '/%'")
+        roots = {location.rsplit(inside, 1)[0] for (location,) in rows if inside in location}
+        for old in roots - {root}:
+            for table, column in LOCATION_COLUMNS:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                    (root, len(old) + 1, len(old + inside), old + inside),
+                )

@@ -1,0 +1,109 @@
+"""The evaluate stage measures what the weights on disk predict, and every report agrees with the others."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mnist_pipeline import paths
+from mnist_pipeline.data.catalog import TEST_LABELS
+from mnist_pipeline.data.dataset import load_split
+from mnist_pipeline.data.idx import format_idx, read_idx
+from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.evaluation import predictions
+from mnist_pipeline.evaluation.predictions import predict_logits
+from mnist_pipeline.files import read_json
+from mnist_pipeline.models import load_classifier
+from mnist_pipeline.stages import evaluate
+
+CPU = torch.device("cpu")
+MODELS = ["lenet", "mlp"]
+
+
+def report(model: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in paths.report("evaluate", model).iterdir()}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_reports_agree_with_each_other(workplace, model: str) -> None:
+    evaluate.run(workplace.params, model)
+    folder = paths.report("evaluate", model)
+    metrics = read_json(folder / "metrics.json")
+    table = pd.read_csv(folder / "predictions.csv")
+    by_class = pd.read_csv(folder / "per_class.csv")
+    reliability = pd.read_csv(folder / "reliability.csv")
+
+    wrong = table[table["label"] != table["predicted"]]
+    assert list(table.columns) == ["image", "label", "predicted", "confidence"]
+    assert table["label"].tolist() == load_split(paths.RAW, "test").labels.tolist()
+    assert metrics["images"] == len(table) == by_class["support"].sum() == reliability["count"].sum() == 200
+    assert metrics["errors"] == len(wrong) > 0
+    assert metrics["accuracy"] == pytest.approx(1 - len(wrong) / 200)
+    assert metrics["accuracy_low"] < metrics["accuracy"] < metrics["accuracy_high"]
+    assert metrics["per_class"]["3"]["recall"] == by_class["recall"][3]
+    assert workplace.published == [(workplace.params, model)]
+    assert set(report(model)) == {
+        "metrics.json",
+        "predictions.csv",
+        "per_class.csv",
+        "reliability.csv",
+        "confusion.png",
+        "reliability.png",
+        "mistakes.png",
+    }
+
+
+def test_a_second_run_gives_the_same_bytes(workplace) -> None:
+    evaluate.run(workplace.params, "lenet")
+    first = report("lenet")
+    evaluate.run(workplace.params, "lenet")
+    assert report("lenet") == first
+
+
+@pytest.mark.parametrize(
+    ("setting", "changes"),
+    [
+        ({"confidence": 0.5}, {"metrics.json"}),
+        ({"calibration_bins": 60}, {"metrics.json", "reliability.csv", "reliability.png"}),
+        ({"mistakes": 2}, {"mistakes.png"}),
+    ],
+)
+def test_every_setting_acts_on_its_reports_alone(workplace, setting: dict[str, float], changes: set[str]) -> None:
+    evaluate.run(workplace.params, "mlp")
+    before = report("mlp")
+    workplace.change("evaluate", **setting)
+    evaluate.run(workplace.params, "mlp")
+    assert {name for name, content in report("mlp").items() if content != before[name]} == changes
+
+
+def test_a_device_that_is_not_here_is_named(workplace) -> None:
+    absent = "cuda" if torch.backends.mps.is_available() else "mps"
+    workplace.change("evaluate", device=absent)
+    with pytest.raises(PipelineError, match=f"device = {absent}"):
+        evaluate.run(workplace.params, "mlp")
+
+
+def test_a_label_that_the_model_has_no_class_for_is_named(workplace) -> None:
+    labels = read_idx(paths.RAW / TEST_LABELS).copy()
+    labels[17] = 10
+    (paths.RAW / TEST_LABELS).write_bytes(format_idx(labels))
+    with pytest.raises(PipelineError, match=r"t10k-labels-idx1-ubyte: image 17 has label 10, .* labels 0 to 9"):
+        evaluate.run(workplace.params, "lenet")
+    assert not paths.report("evaluate", "lenet").exists()
+    assert not workplace.published
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_predictions_do_not_depend_on_batch_or_order(
+    workplace, tiny_data: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    classifier, _ = load_classifier(paths.weights(model))
+    images = load_split(tiny_data, "test").images[:50]
+    expected = predict_logits(classifier, images, CPU)
+    order = np.random.default_rng(0).permutation(len(images))
+    torch.testing.assert_close(predict_logits(classifier, images[order], CPU), expected[order], rtol=0, atol=1e-5)
+    for size in (1, 7):
+        monkeypatch.setattr(predictions, "BATCH_SIZE", size)
+        torch.testing.assert_close(predict_logits(classifier, images, CPU), expected, rtol=0, atol=1e-5)

@@ -1,0 +1,244 @@
+"""The ONNX file computes what the trained network computes, is the same bytes each time, and else is not written."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx.numpy_helper import from_array, to_array
+
+from mnist_pipeline import paths
+from mnist_pipeline.data.dataset import load_split
+from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.files import read_json
+from mnist_pipeline.models import Classifier, Description, build, load_classifier, save_weights
+from mnist_pipeline.serving import latency
+from mnist_pipeline.serving.latency import measure_latency
+from mnist_pipeline.serving.onnx_export import ServedClassifier, to_bytes, to_onnx
+from mnist_pipeline.serving.parity import compare
+from mnist_pipeline.serving.session import open_session
+from mnist_pipeline.stages import export
+
+ROOT = Path(__file__).parents[2]
+IN_ANOTHER_PROCESS = """
+import sys
+from pathlib import Path
+from mnist_pipeline.models import load_classifier
+from mnist_pipeline.serving.onnx_export import ServedClassifier, to_bytes, to_onnx
+classifier, description = load_classifier(Path(sys.argv[1]))
+sys.stdout.buffer.write(to_bytes(to_onnx(ServedClassifier(classifier), description, (28, 28))))
+"""
+OPTIONS = [
+    ("lenet", {"activation": "relu", "pooling": "max"}),
+    ("lenet", {"activation": "tanh", "pooling": "average"}),
+    ("mlp", {"activation": "sigmoid", "hidden": [], "dropout": 0.0}),
+    ("mlp", {"activation": "relu", "hidden": [32, 16], "dropout": 0.5}),
+]
+
+
+def random_images(count: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype=np.uint8)
+
+
+def exported(model: str, architecture: dict[str, Any]) -> tuple[ServedClassifier, onnx.ModelProto]:
+    description = Description(model, architecture, ["zero", "café"], 0.13, 0.31, "abc.dir")
+    served = ServedClassifier(Classifier(build(model, architecture, classes=2), 0.13, 0.31))
+    return served, to_onnx(served, description, (28, 28))
+
+
+@pytest.fixture(scope="module", params=OPTIONS, ids=str)
+def pair(request: pytest.FixtureRequest) -> tuple[ServedClassifier, onnx.ModelProto]:
+    return exported(*request.param)
+
+
+@pytest.fixture(scope="module")
+def mlp() -> tuple[ServedClassifier, onnx.ModelProto]:
+    return exported(*OPTIONS[-1])
+
+
+def shape(value: onnx.ValueInfoProto) -> list[str | int]:
+    return [dimension.dim_param or dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+def test_any_batch_gives_pytorch_s_logits_and_probabilities(
+    pair: tuple[ServedClassifier, onnx.ModelProto], batch: int
+) -> None:
+    served, network = pair
+    images = random_images(batch)
+    logits, probabilities = open_session(to_bytes(network)).run(["logits", "probabilities"], {"image": images})
+    with torch.inference_mode():
+        expected = [output.numpy() for output in served(torch.tensor(images))]
+    np.testing.assert_allclose(logits, expected[0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(probabilities, expected[1], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(probabilities.sum(1), np.ones(batch), atol=1e-6)
+
+
+def test_the_network_says_what_it_takes_and_gives(mlp: tuple[ServedClassifier, onnx.ModelProto]) -> None:
+    graph = mlp[1].graph
+    assert [(value.name, shape(value)) for value in graph.input] == [("image", ["batch", 28, 28])]
+    assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [(value.name, shape(value)) for value in graph.output] == [
+        ("logits", ["batch", 2]),
+        ("probabilities", ["batch", 2]),
+    ]
+    assert {value.type.tensor_type.elem_type for value in graph.output} == {onnx.TensorProto.FLOAT}
+
+
+def test_the_network_describes_itself(mlp: tuple[ServedClassifier, onnx.ModelProto]) -> None:
+    entries = [(entry.key, entry.value) for entry in mlp[1].metadata_props]
+    properties = dict(entries)
+    assert [key for key, _ in entries] == ["data_md5", "label_names", "model", "preprocessing"]
+    assert json.loads(properties["label_names"]) == ["zero", "café"]
+    assert (properties["model"], properties["data_md5"]) == ("mlp", "abc.dir")
+
+
+def test_a_reader_of_two_years_ago_can_read_it(mlp: tuple[ServedClassifier, onnx.ModelProto]) -> None:
+    """onnxruntime 1.18 and 1.20, of 2024, read operator set 18 in format version 10."""
+    assert [(entry.domain, entry.version) for entry in mlp[1].opset_import] == [("", 18)]
+    assert mlp[1].ir_version <= 10
+
+
+def test_nothing_of_this_machine_or_of_the_exporter_is_in_it(pair: tuple[ServedClassifier, onnx.ModelProto]) -> None:
+    content = to_bytes(pair[1])
+    for trace in (str(ROOT), str(Path.home()), "site-packages", "stack_trace", "pkg.torch", torch.__version__):
+        assert trace.encode() not in content
+
+
+def test_another_process_writes_the_same_bytes(workplace, tmp_path: Path) -> None:
+    weights = paths.weights("lenet").resolve()
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", IN_ANOTHER_PROCESS, str(weights)],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONHASHSEED": "7"},
+        cwd=tmp_path.parent,
+        capture_output=True,
+        check=True,
+    )
+    classifier, description = load_classifier(weights)
+    assert done.stdout == to_bytes(to_onnx(ServedClassifier(classifier), description, (28, 28)))
+    assert done.stderr == b""
+
+
+def test_the_stage_writes_a_checked_file_its_metrics_and_its_row(workplace, capfd: pytest.CaptureFixture[str]) -> None:
+    export.run(workplace.params, "lenet")
+    network = onnx.load(paths.onnx("lenet"))
+    onnx.checker.check_model(network, full_check=True)
+    metrics = read_json(paths.report("export", "lenet") / "metrics.json")
+    assert metrics.keys() == {
+        "images",
+        "differing_predictions",
+        "max_logit_difference",
+        "mean_logit_difference",
+        "size_bytes",
+        "opset",
+    }
+    assert (metrics["images"], metrics["differing_predictions"], metrics["opset"]) == (200, 0, 18)
+    assert 0 < metrics["mean_logit_difference"] < metrics["max_logit_difference"] < 1e-4
+    assert metrics["size_bytes"] == paths.onnx("lenet").stat().st_size
+    ((params, model, published, timings),) = workplace.published
+    assert (params, model, published) == (workplace.params, "lenet", network)
+    assert all(milliseconds > 0 for milliseconds in timings.values())
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("export lenet: 200 predictions equal to PyTorch's")
+
+
+def test_a_second_run_gives_the_same_bytes(workplace) -> None:
+    outputs = (paths.onnx("mlp"), paths.report("export", "mlp") / "metrics.json")
+    export.run(workplace.params, "mlp")
+    first = [path.read_bytes() for path in outputs]
+    export.run(workplace.params, "mlp")
+    assert [path.read_bytes() for path in outputs] == first
+
+
+def test_a_logit_beyond_the_limit_stops_the_stage_and_leaves_no_file(workplace) -> None:
+    paths.onnx("lenet").write_bytes(b"of older weights")
+    workplace.change("export", max_logit_difference=1e-12)
+    with pytest.raises(PipelineError, match=r"0 of 200 predictions .* at most 1e-12 \(export\.max_logit_difference\)"):
+        export.run(workplace.params, "lenet")
+    assert not paths.onnx("lenet").exists()
+    assert not workplace.published
+
+
+def shifted(network: onnx.ModelProto, output: int, by: float) -> onnx.ModelProto:
+    """The network with one bias of its last layer changed."""
+    changed = onnx.ModelProto.FromString(network.SerializeToString())
+    name = changed.graph.node[-2].input[2]
+    (bias,) = (tensor for tensor in changed.graph.initializer if tensor.name == name)
+    array = to_array(bias).copy()
+    array[output] += by
+    bias.CopyFrom(from_array(array, name))
+    return changed
+
+
+def test_a_network_that_predicts_otherwise_stops_the_stage(workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "to_onnx", lambda *arguments: shifted(to_onnx(*arguments), 3, 100.0))
+    workplace.change("export", max_logit_difference=1e6)
+    with pytest.raises(PipelineError, match=r"differ in \d+ of 200 predictions"):
+        export.run(workplace.params, "lenet")
+    assert not paths.onnx("lenet").exists()
+
+
+def test_weights_that_are_no_numbers_stop_the_stage(workplace) -> None:
+    """Both sides then predict the same, and a difference that is no number is not above the limit."""
+    classifier, description = load_classifier(paths.weights("mlp"))
+    torch.nn.init.constant_(classifier.network.linear_relu_stack[-1].bias, np.nan)
+    save_weights(paths.weights("mlp"), classifier.network, description)
+    with pytest.raises(PipelineError, match="in 0 of 200 predictions and by up to nan in a logit"):
+        export.run(workplace.params, "mlp")
+    assert not paths.onnx("mlp").exists()
+
+
+def test_one_differing_prediction_is_counted(mlp: tuple[ServedClassifier, onnx.ModelProto], tiny_data: Path) -> None:
+    served, network = mlp
+    images = load_split(tiny_data, "test").images
+    with torch.inference_mode():
+        margin = np.diff(served(torch.tensor(images))[0].numpy())[:, 0]
+    closest = margin[margin < 0].max()
+    shift = float(-closest) + 1e-4
+    parity = compare(served, open_session(to_bytes(shifted(network, 1, shift))), images)
+    assert parity.images == 200
+    assert parity.differing_predictions == ((margin < 0) & (margin > -shift)).sum() > 0
+    assert parity.max_logit_difference == pytest.approx(shift, abs=1e-5)
+    assert parity.mean_logit_difference == pytest.approx(shift / 2, abs=1e-5)
+
+
+def test_every_image_is_compared_whatever_the_batch(
+    mlp: tuple[ServedClassifier, onnx.ModelProto], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_pipeline.serving.parity.BATCH_SIZE", 4)
+    served, network = mlp
+    assert compare(served, open_session(to_bytes(network)), random_images(10)).images == 10
+
+
+def test_latency_is_told_for_both_batches_also_of_few_images(mlp: tuple[ServedClassifier, onnx.ModelProto]) -> None:
+    served, network = mlp
+    threads = torch.get_num_threads()
+    timings = measure_latency(served, open_session(to_bytes(network)), random_images(3), repeats=3)
+    for batch in (1, 256):
+        ours, theirs = (timings.pop(f"latency_ms/batch_{batch}/{name}") for name in ("onnxruntime", "pytorch"))
+        assert timings.pop(f"latency_ratio/batch_{batch}") == ours / theirs
+    assert not timings
+    assert torch.get_num_threads() == threads
+
+
+def test_latency_is_the_median_of_its_repeats_after_the_warm_up(
+    mlp: tuple[ServedClassifier, onnx.ModelProto], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that shows 9 s for each warm-up and then 1, 2 and 6 ms, for each contender."""
+    elapsed = [9.0, 9.0] * latency.WARM_UP + [0.001, 0.001, 0.002, 0.002, 0.006, 0.006]
+    ticks = iter(np.cumsum([part for seconds in elapsed * 2 for part in (0.0, seconds)]))
+    monkeypatch.setattr(latency, "perf_counter", lambda: float(next(ticks)))
+    served, network = mlp
+    timings = measure_latency(served, open_session(to_bytes(network)), random_images(3), repeats=3)
+    assert timings["latency_ms/batch_1/pytorch"] == pytest.approx(2)
+    assert timings["latency_ms/batch_256/onnxruntime"] == pytest.approx(2)
+    assert next(ticks, None) is None

@@ -1,0 +1,128 @@
+"""The networks are those of the tutorial, and what is wrong with their options or weights is said clearly."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.models import Description, build, load_classifier, save_weights
+
+LENET = {"activation": "relu", "pooling": "max"}
+MLP = {"activation": "relu", "hidden": [512, 512], "dropout": 0.0}
+NETWORKS = [("lenet", LENET), ("mlp", MLP)]
+
+
+class TutorialLeNet(nn.Module):
+    """The layers of PyTorch's tutorial on neural networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 6, 5)
+        self.conv2 = nn.Conv2d(6, 16, 5)
+        self.fc1 = nn.Linear(16 * 5 * 5, 120)
+        self.fc2 = nn.Linear(120, 84)
+        self.fc3 = nn.Linear(84, 10)
+
+
+class TutorialMLP(nn.Module):
+    """The layers of PyTorch's quickstart tutorial."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flatten = nn.Flatten()
+        self.linear_relu_stack = nn.Sequential(
+            nn.Linear(28 * 28, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        result: Tensor = self.linear_relu_stack(self.flatten(image))
+        return result
+
+
+@pytest.mark.parametrize(("name", "architecture", "expected"), [(*NETWORKS[0], 61_706), (*NETWORKS[1], 669_706)])
+def test_parameter_counts(name: str, architecture: dict[str, Any], expected: int) -> None:
+    assert sum(parameter.numel() for parameter in build(name, architecture, 10).parameters()) == expected
+
+
+@pytest.mark.parametrize(("name", "architecture"), NETWORKS)
+@pytest.mark.parametrize("classes", [2, 10, 26])
+def test_an_image_gives_one_logit_for_each_class(name: str, architecture: dict[str, Any], classes: int) -> None:
+    assert build(name, architecture, classes)(torch.zeros(3, 1, 28, 28)).shape == (3, classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "tutorial"), [(*NETWORKS[0], TutorialLeNet), (*NETWORKS[1], TutorialMLP)]
+)
+def test_weights_fit_the_tutorial_s_classes_both_ways(
+    name: str, architecture: dict[str, Any], tutorial: type[nn.Module]
+) -> None:
+    network, theirs = build(name, architecture, 10), tutorial()
+    network.load_state_dict(theirs.state_dict())
+    theirs.load_state_dict(network.state_dict())
+
+
+def test_the_mlp_computes_what_the_tutorial_s_computes() -> None:
+    network, theirs = build("mlp", MLP, 10), TutorialMLP()
+    network.load_state_dict(theirs.state_dict())
+    images = torch.rand(4, 1, 28, 28)
+    assert torch.equal(network(images), theirs(images))
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "told"),
+    [
+        ("lenet", {"activation": "gelu"}, "activation = 'gelu': expected one of relu, tanh, sigmoid"),
+        ("lenet", {"pooling": "min"}, "pooling = 'min': expected one of max, average"),
+        ("lenet", {"depth": 3}, "depth is not known to lenet; expected activation, pooling"),
+        ("mlp", {"activation": "gelu"}, "activation = 'gelu': expected one of relu, tanh, sigmoid"),
+        ("mlp", {"hidden": [512, 0]}, r"hidden = \[512, 0\]: expected widths of at least 1"),
+        ("mlp", {"hidden": 512}, "hidden = 512: expected list"),
+        ("mlp", {"dropout": 1.0}, "dropout = 1.0: expected at least 0 and less than 1"),
+    ],
+)
+def test_a_wrong_option_is_named(name: str, changed: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        build(name, dict(NETWORKS)[name] | changed, 10)
+
+
+def test_a_missing_option_is_named() -> None:
+    with pytest.raises(ValueError, match="pooling is missing"):
+        build("lenet", {"activation": "relu"}, 10)
+
+
+def test_an_unknown_network_is_named() -> None:
+    with pytest.raises(ValueError, match="no network is called 'resnet'; expected one of lenet, mlp"):
+        build("resnet", {}, 10)
+
+
+def saved(path: Path) -> nn.Module:
+    network = build("lenet", LENET, 10)
+    save_weights(path, network, Description("lenet", LENET, list("0123456789"), 0.13, 0.31, "abc.dir"))
+    return network
+
+
+def test_saved_weights_load_and_classify_the_same(tmp_path: Path) -> None:
+    network = saved(tmp_path / "weights.safetensors")
+    classifier, description = load_classifier(tmp_path / "weights.safetensors")
+    pixels = torch.randint(0, 256, (4, 28, 28), dtype=torch.uint8)
+    expected = network((pixels.unsqueeze(1) / 255 - 0.13) / 0.31)
+    torch.testing.assert_close(classifier(pixels), expected)
+    assert (description.model, description.data_md5) == ("lenet", "abc.dir")
+    assert not classifier.training
+
+
+@pytest.mark.parametrize("damage", [lambda good: b"", lambda good: good[:5000], lambda good: b"<html>" + good])
+def test_a_damaged_weights_file_is_named(tmp_path: Path, damage: Any) -> None:
+    path = tmp_path / "weights.safetensors"
+    saved(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(PipelineError, match=r"weights\.safetensors: .*run the train stage"):
+        load_classifier(path)
+
+
+def test_a_missing_weights_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"none\.safetensors: .*run the train stage first"):
+        load_classifier(tmp_path / "none.safetensors")

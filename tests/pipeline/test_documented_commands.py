@@ -1,0 +1,65 @@
+"""Every command in a console block of the documentation works, in the order of the pages."""
+
+import ast
+import re
+import shlex
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from servers import free_port, running
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/experiments.md")
+SERVING = ROOT / "docs/serving.md"
+WITHOUT_INSTALLING = "--assume-old=.venv/.installed"
+"""The tests run in an environment that is already there."""
+
+
+def commands(page: Path) -> list[str]:
+    blocks = re.findall(r"^```console\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def serving(project, command: list[str], address: str) -> AbstractContextManager[None]:
+    log = project.path.parent / "server.log"
+    return running(command, address, folder=project.path, environment=project.environment(), log=log)
+
+
+def test_no_page_with_commands_is_left_out() -> None:
+    with_commands = {page for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if commands(page)}
+    assert with_commands <= {SERVING, *(ROOT / page for page in PAGES)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_of_a_page(project, page: str) -> None:
+    for command in commands(ROOT / page):
+        words = shlex.split(command)
+        if words[0] == "make":
+            words.insert(1, WITHOUT_INSTALLING)
+        if words[-1] == "ui":
+            port = free_port()
+            with serving(project, [*words, f"PORT={port}"], f"http://127.0.0.1:{port}"):
+                pass
+        else:
+            project.run(*words)
+        if words[-1] == "repro":
+            project.commit("The first result")
+
+
+def test_a_model_is_used_and_served_as_the_page_says(project) -> None:
+    (command,) = commands(SERVING)
+    *blocks, request = python_blocks(SERVING)
+    printed = [project.run("python", "-c", block) for block in blocks]
+    port = str(free_port())
+    command = command.replace("models:/m-…", printed[-1].split()[-1]).replace("5001", port)
+    with serving(project, ["bash", "-c", f"exec env {command}"], f"http://127.0.0.1:{port}/ping"):
+        answer = project.run("python", "-c", request.replace("5001", port))
+    (probabilities,) = ast.literal_eval(answer)
+    assert len(probabilities) == 10
+    assert sum(probabilities) == pytest.approx(1, abs=1e-5)

@@ -1,0 +1,46 @@
+"""A third model takes what docs/add-a-model.md says and no more: a module, a section and a word."""
+
+import json
+
+import pytest
+
+MODULE = '''
+from torch import Tensor, nn
+
+
+class Softmax(nn.Module):
+    """Softmax regression."""
+
+    def __init__(self, *, classes: int, bias: bool) -> None:
+        super().__init__()
+        self.layer = nn.Linear(784, classes, bias=bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layer(image.flatten(1))
+'''
+
+
+@pytest.fixture
+def with_softmax(project):
+    models = project.path / "src/mnist_pipeline/models"
+    (models / "softmax.py").write_text(MODULE)
+    registry = (models / "build.py").read_text()
+    registry = registry.replace('"mlp": MLP}', '"mlp": MLP, "softmax": Softmax}')
+    (models / "build.py").write_text("from mnist_pipeline.models.softmax import Softmax\n" + registry)
+    params = project.params()
+    params["train"]["softmax"] = params["train"]["mlp"] | {"architecture": {"bias": True}, "ema_decay": 0.0}
+    params["models"] = ["softmax"]
+    project.write_params(params)
+    return project
+
+
+def test_it_is_trained_evaluated_and_exported(with_softmax) -> None:
+    with_softmax.run("dvc", "repro")
+    metrics = {
+        stage: json.loads(with_softmax.read(f"reports/{stage}/softmax/metrics.json"))
+        for stage in ("train", "evaluate", "export")
+    }
+    assert metrics["train"]["parameters"] == 7850
+    assert metrics["evaluate"]["accuracy"] > 0.2
+    assert metrics["export"]["differing_predictions"] == 0
+    assert "softmax" in with_softmax.run("mnist-pipeline", "results")

@@ -1,0 +1,77 @@
+"""Real projects in temporary git repositories: this repository's pipeline over tiny data."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+TINY: dict[str, Any] = {"epochs": 2, "batch_size": 32}
+
+
+@dataclass(frozen=True)
+class Project:
+    path: Path
+
+    def run(self, *command: str, code: int | None = 0) -> str:
+        """Runs a command in the project; returns all that it printed. `code=None` accepts any exit code."""
+        done = subprocess.run(
+            command,
+            cwd=self.path,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+        assert code is None or done.returncode == code, f"{command} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+        who = {
+            f"GIT_{role}_{what}": "tester@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
+        outside = {"DVC_GLOBAL_CONFIG_DIR": str(self.path.parent), "DVC_SYSTEM_CONFIG_DIR": str(self.path.parent)}
+        return {**kept, **who, **outside, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def read(self, name: str) -> str:
+        return (self.path / name).read_text()
+
+    def params(self) -> dict[str, Any]:
+        content: dict[str, Any] = yaml.safe_load(self.read("params.yaml"))
+        return content
+
+    def write_params(self, content: dict[str, Any]) -> None:
+        (self.path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+
+def make_project(path: Path, data: Path) -> Project:
+    project = Project(path)
+    shutil.copytree(ROOT / "src", path / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("Makefile", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, path / name)
+    params = project.params()
+    params["data"] |= {"dataset": "idx", "source": str(data)}
+    params["train"]["validation_size"] = 100
+    params["train"]["lenet"] |= TINY
+    params["train"]["mlp"] |= TINY | {"architecture": {"activation": "relu", "hidden": [32], "dropout": 0.0}}
+    params["evaluate"]["mistakes"] = 9
+    params["export"]["latency_repeats"] = 2
+    project.write_params(params)
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.run("dvc", "init", "--quiet")
+    project.run("dvc", "config", "core.analytics", "false")
+    project.commit("A project with tiny data")
+    return project

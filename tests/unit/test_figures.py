@@ -1,0 +1,85 @@
+"""The pictures are the same bytes each time, on any user's settings, whatever they are given."""
+
+import struct
+from collections.abc import Callable
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnist_pipeline.evaluation.figures import draw_confusion, draw_mistakes, draw_reliability
+
+LONG_NAMES = ["T-shirt/top", "Ankle boot"]
+
+
+def confusion(names: list[str], mistakes: int) -> pd.DataFrame:
+    counts = np.full((len(names), len(names)), mistakes)
+    np.fill_diagonal(counts, 900)
+    return pd.DataFrame(counts, index=names, columns=names)
+
+
+def reliability(*confidences: float) -> pd.DataFrame:
+    return pd.DataFrame({"confidence": confidences, "accuracy": confidences, "count": 10})
+
+
+def mistakes(count: int, names: list[str]) -> tuple[np.ndarray, pd.DataFrame]:
+    rows = {"image": range(count), "label": names[0], "predicted": names[1], "confidence": 0.987}
+    return np.full((count, 28, 28), 99, np.uint8), pd.DataFrame(rows, columns=list(rows), index=range(count))
+
+
+PICTURES: dict[str, Callable[[], bytes]] = {
+    "confusion": lambda: draw_confusion(confusion(["0", "1", "2"], 3)),
+    "confusion of long names": lambda: draw_confusion(confusion(LONG_NAMES, 12)),
+    "confusion without mistakes": lambda: draw_confusion(confusion(["0", "1"], 0)),
+    "reliability": lambda: draw_reliability(reliability(0.3, 0.6, 0.9), 0.01),
+    "reliability of one bin": lambda: draw_reliability(reliability(1.0), 0.0),
+    "mistakes": lambda: draw_mistakes(*mistakes(9, ["4", "9"]), total=56),
+    "mistakes of long names": lambda: draw_mistakes(*mistakes(9, LONG_NAMES), total=9),
+    "one mistake": lambda: draw_mistakes(*mistakes(1, ["4", "9"]), total=1),
+    "no mistakes": lambda: draw_mistakes(*mistakes(0, ["4", "9"]), total=0),
+}
+
+
+def chunks(png: bytes) -> list[bytes]:
+    names, position = [], 8
+    while position < len(png):
+        (length,) = struct.unpack(">I", png[position : position + 4])
+        names.append(png[position + 4 : position + 8])
+        position += length + 12
+    return names
+
+
+def size(png: bytes) -> tuple[int, int]:
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_a_picture_is_a_png_without_notes_and_repeats(picture: str) -> None:
+    content = PICTURES[picture]()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    assert set(chunks(content)) == {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
+    assert PICTURES[picture]() == content
+
+
+def test_no_two_pictures_are_alike() -> None:
+    assert len({draw() for draw in PICTURES.values()}) == len(PICTURES)
+
+
+def test_the_user_s_settings_do_not_matter_and_stay_as_they_were() -> None:
+    expected = PICTURES["mistakes"]()
+    with mpl.rc_context({"font.size": 30, "figure.facecolor": "red", "savefig.dpi": 300}):
+        assert PICTURES["mistakes"]() == expected
+        assert mpl.rcParams["font.size"] == 30
+
+
+def test_long_names_widen_the_grid_and_more_mistakes_heighten_it() -> None:
+    short, wide = size(PICTURES["mistakes"]()), size(PICTURES["mistakes of long names"]())
+    assert wide[0] > short[0]
+    assert size(PICTURES["no mistakes"]())[1] < size(PICTURES["one mistake"]())[1] < short[1]
+
+
+def test_pixels_reach_the_picture() -> None:
+    images, rows = mistakes(1, ["4", "9"])
+    assert draw_mistakes(images, rows, total=1) != draw_mistakes(images + 100, rows, total=1)
