@@ -10,6 +10,7 @@ help: ## show this list
 
 .venv/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=python3.11")'
+	@echo "Installing the pinned packages in .venv, which takes some minutes, once"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -22,7 +23,7 @@ repro: .venv/.installed ## run the pipeline on real data and print the results
 test: .venv/.installed ## run the test suite
 	python -m pytest
 
-check: .venv/.installed ## lint, types, import rules, lock file
+check: .venv/.installed ## lint, types, import rules
 	ruff check
 	ruff format --check
 	mypy

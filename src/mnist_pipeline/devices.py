@@ -33,6 +33,6 @@ def make_deterministic(seed: int = 0) -> None:
     np.random.seed(seed)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
-    # A debugging aid that costs 4 % of a training step of LeNet on two cores. It is a property of the module's class.
+    # A debugging aid that costs time in each step. It is a property of the module's class.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

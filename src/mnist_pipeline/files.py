@@ -9,20 +9,45 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mnist_pipeline.errors import PipelineError
+
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target`, renamed onto it when the block ends without an error."""
+    """A temporary path beside `target`, renamed onto it when the block ends without an error.
+
+    Raises:
+        PipelineError: it cannot be written.
+    """
+    try:
+        temporary = _temporary(target)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise PipelineError(f"{target}: cannot be written: {error.strerror}: mend that and run again") from error
+
+
+def demand_writable(target: Path) -> None:
+    """Finds out before long work whether its result can be written.
+
+    Raises:
+        PipelineError: it cannot.
+    """
+    try:
+        _temporary(target).unlink()
+    except OSError as error:
+        raise PipelineError(f"{target}: cannot be written: {error.strerror}: mend that and run again") from error
+
+
+def _temporary(target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
     os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return Path(name)
 
 
 def write_bytes(target: Path, content: bytes) -> None:

@@ -15,7 +15,6 @@ from mnist_pipeline.data.catalog import DatasetName
 from mnist_pipeline.errors import PipelineError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-ArchitectureValue = bool | int | float | str | list[int]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
 
 
@@ -75,7 +74,7 @@ class Suite(Section):
 
 
 class Validate(Section):
-    suite: Literal["auto"] | DatasetName
+    suite: Literal["auto", "mnist", "fashion-mnist", "kmnist", "idx"]
     suites: dict[DatasetName, Suite]
 
     def chosen(self, dataset: DatasetName) -> tuple[DatasetName, Suite]:
@@ -102,7 +101,7 @@ class Augmentation(Section):
 class Training(Section):
     """How one model is built and trained."""
 
-    architecture: dict[str, ArchitectureValue]
+    architecture: dict[str, Any]
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     batch_size: Annotated[int, Field(ge=1)]
     optimizer: Literal["adamw", "sgd"]
@@ -162,6 +161,8 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _every_model_has_a_section(self) -> "Params":
+        if len(set(self.models)) < len(self.models):
+            raise ValueError(f"models = {self.models}: a model stands there twice")
         if missing := [name for name in self.models if name not in (self.train.model_extra or {})]:
             raise ValueError(f"models names {missing[0]!r}, which has no section train.{missing[0]}")
         return self
@@ -179,10 +180,11 @@ class Params(Section):
 
 
 def _describe(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "the file"
+    key = ".".join(str(part) for part in error["loc"] if part != "[key]") or "the file"
     if error["type"] == "missing":
         return f"{key} is missing"
-    if error["type"] == "extra_forbidden":
+    no_section = error["type"] == "model_type" and error["loc"][:-1] == ("train",)  # it takes models of any name
+    if error["type"] == "extra_forbidden" or no_section:
         return f"{key} is not a known key"
     shown = "" if error["type"] == "value_error" else f" = {error['input']!r}"
     return f"{key}{shown}: {error['msg'].removeprefix('Value error, ')}"
@@ -195,9 +197,11 @@ def load_params(path: Path = paths.PARAMS) -> Params:
         PipelineError: the file is missing, is not YAML, or a key is unknown, missing or out of range.
     """
     try:
-        content = YAML(typ="safe").load(path.read_text())
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PipelineError(f"{path}: {error.strerror}: run this in the root of the repository") from error
+    except UnicodeDecodeError as error:
+        raise PipelineError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8") from error
     except YAMLError as error:
         raise PipelineError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:

@@ -61,7 +61,7 @@ def test_a_full_disk_while_fetching_keeps_what_was_verified(workplace, server, b
 def test_a_full_disk_while_installing_loses_nothing(workplace, server, before, monkeypatch) -> None:
     with monkeypatch.context() as full:
         disk_full(paths.RAW.parent, 3, full)
-        with pytest.raises(PipelineError, match="data/raw: cannot be written: No space left on device"):
+        with pytest.raises(PipelineError, match=f"raw.new/{FILE_NAMES[3]}: cannot be written: No space left"):
             workplace.run()
     assert workplace.raw() == before
     assert workplace.kept() == set(FILE_NAMES)

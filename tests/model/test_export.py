@@ -49,7 +49,10 @@ def random_images(count: int) -> NDArray[np.uint8]:
 
 def exported(model: str, architecture: dict[str, Any]) -> tuple[ServedClassifier, onnx.ModelProto]:
     description = Description(model, architecture, ["zero", "café"], 0.13, 0.31, "abc.dir")
-    served = ServedClassifier(Classifier(build(model, architecture, classes=2), 0.13, 0.31))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build(model, architecture, classes=2)
+    served = ServedClassifier(Classifier(network, 0.13, 0.31))
     return served, to_onnx(served, description, (28, 28))
 
 

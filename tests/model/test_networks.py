@@ -1,7 +1,7 @@
 """The networks are those of the tutorial, and what is wrong with their options or weights is said clearly."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.models import Description, build, load_classifier, save_weights
+from mnist_pipeline.models.build import NETWORKS as NETWORKS_BY_NAME
 
 LENET = {"activation": "relu", "pooling": "max"}
 MLP = {"activation": "relu", "hidden": [512, 512], "dropout": 0.0}
@@ -79,7 +80,7 @@ def test_the_mlp_computes_what_the_tutorial_s_computes() -> None:
         ("lenet", {"depth": 3}, "depth is not known to lenet; expected activation, pooling"),
         ("mlp", {"activation": "gelu"}, "activation = 'gelu': expected one of relu, tanh, sigmoid"),
         ("mlp", {"hidden": [512, 0]}, r"hidden = \[512, 0\]: expected widths of at least 1"),
-        ("mlp", {"hidden": 512}, "hidden = 512: expected list"),
+        ("mlp", {"hidden": 512}, "hidden = 512: Input should be a valid list"),
         ("mlp", {"dropout": 1.0}, "dropout = 1.0: expected at least 0 and less than 1"),
     ],
 )
@@ -91,6 +92,22 @@ def test_a_wrong_option_is_named(name: str, changed: dict[str, Any], told: str) 
 def test_a_missing_option_is_named() -> None:
     with pytest.raises(ValueError, match="pooling is missing"):
         build("lenet", {"activation": "relu"}, 10)
+
+
+class Annotated(nn.Module):
+    """Keyword arguments as people annotate them."""
+
+    def __init__(self, *, classes: int, norm: Literal["batch", "none"] = "none", width: "int | None") -> None:
+        super().__init__()
+        self.chosen = (classes, norm, width)
+
+
+def test_annotations_of_any_kind_are_checked_and_defaults_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORKS_BY_NAME, "annotated", Annotated)
+    assert build("annotated", {"width": 3}, 10).chosen == (10, "none", 3)
+    assert build("annotated", {"width": None, "norm": "batch"}, 10).chosen == (10, "batch", None)
+    with pytest.raises(ValueError, match="norm = 'layer': Input should be 'batch' or 'none'"):
+        build("annotated", {"width": 3, "norm": "layer"}, 10)
 
 
 def test_an_unknown_network_is_named() -> None:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import signal
+import subprocess
 
 import pytest
 from mlflow import MlflowClient
@@ -114,6 +116,36 @@ def test_experiments_elsewhere_and_queued_land_in_the_one_store(reproduced) -> N
         assert found[rate].info.status == "FINISHED"
         assert {"val/accuracy", "test/accuracy", "onnx/max_logit_difference"} <= found[rate].data.metrics.keys()
     assert len(rows(reproduced)) == 6
+
+
+def test_without_its_server_a_stage_goes_on(reproduced) -> None:
+    network = reproduced.path / "models/mlp/model.onnx"
+    before = network.read_bytes()
+    printed = reproduced.run("env", "MLFLOW_TRACKING_URI=http://127.0.0.1:1", "mnist-pipeline", "export", "mlp")
+    (warning,) = [line for line in printed.splitlines() if line.startswith("warning:")]
+    assert "http://127.0.0.1:1" in warning
+    assert network.read_bytes() == before
+
+
+def test_ctrl_c_ends_a_training_and_the_next_run_goes_on(reproduced) -> None:
+    params = reproduced.params()
+    params["train"]["mlp"]["epochs"] = 10_000
+    reproduced.write_params(params)
+    weights = (reproduced.path / "models/mlp/weights.safetensors").read_bytes()
+    command = ["mnist-pipeline", "train", "mlp"]
+    with subprocess.Popen(
+        command, cwd=reproduced.path, env=reproduced.environment(), stderr=subprocess.PIPE, text=True
+    ) as training:
+        assert training.stderr is not None
+        printed = [line for line, _ in zip(training.stderr, range(3), strict=False)]
+        training.send_signal(signal.SIGINT)
+        printed += training.stderr.readlines()
+    assert training.returncode == 130
+    assert "Traceback" not in "".join(printed)
+    assert [row.info.status for row in rows(reproduced) if row.data.params["epochs"] == "10000"] == ["KILLED"]
+    assert (reproduced.path / "models/mlp/weights.safetensors").read_bytes() == weights
+    reproduced.run("git", "checkout", "--", ".")
+    assert "Running stage" not in reproduced.run("dvc", "repro")
 
 
 def test_a_mistyped_parameter_ends_in_one_line(reproduced) -> None:

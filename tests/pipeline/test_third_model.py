@@ -1,6 +1,7 @@
 """A third model takes what docs/add-a-model.md says and no more: a module, a section and a word."""
 
 import json
+import re
 
 import pytest
 
@@ -25,7 +26,8 @@ def with_softmax(project):
     models = project.path / "src/mnist_pipeline/models"
     (models / "softmax.py").write_text(MODULE)
     registry = (models / "build.py").read_text()
-    registry = registry.replace('"mlp": MLP}', '"mlp": MLP, "softmax": Softmax}')
+    registry, changed = re.subn(r"(NETWORKS: .*)}", r'\1, "softmax": Softmax}', registry)
+    assert changed == 1
     (models / "build.py").write_text("from mnist_pipeline.models.softmax import Softmax\n" + registry)
     params = project.params()
     params["train"]["softmax"] = params["train"]["mlp"] | {"architecture": {"bias": True}, "ema_decay": 0.0}

@@ -1,5 +1,6 @@
 """What a person meets at the command line."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,13 @@ def test_an_unknown_model_is_named_before_anything_heavy_loads() -> None:
     done = run("train", "resnet", folder=Path(__file__).parents[2])
     assert done.returncode == 1
     assert "resnet: no such model in params.yaml; expected one of lenet, mlp" in done.stderr
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        done = run("ui", "--port", str(port), folder=Path(__file__).parents[2])
+    assert done.returncode == 1
+    assert f"error: port {port}: Address already in use: try another: make ui PORT={port + 1}" in done.stderr

@@ -21,7 +21,7 @@ def leaf_keys(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
 def generic(key: str) -> str:
     """`train.lenet.epochs` is documented as `train.<model>.epochs`, and suites alike; architectures are not shared."""
     if ".architecture." not in key:
-        key = re.sub(r"^train\.\w+\.(?=\w)", "train.<model>.", key)
+        key = re.sub(r"^train\.[\w-]+\.(?=\w)", "train.<model>.", key)
     return re.sub(r"^validate\.suites\.[\w-]+\.", "validate.suites.<suite>.", key)
 
 

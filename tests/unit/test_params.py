@@ -48,6 +48,11 @@ def test_the_repository_s_own_parameters_load() -> None:
         ("data.dataset", "emnist", "data.dataset = 'emnist'"),
         ("models", ["lenet", "resnet"], "models names 'resnet', which has no section train.resnet"),
         ("models", [], "models = []"),
+        ("models", ["mlp", "lenet", "mlp"], "models = ['mlp', 'lenet', 'mlp']: a model stands there twice"),
+        ("train.sed", 1, "train.sed is not a known key"),
+        ("train.validation_size", 0, "train.validation_size = 0: Input should be greater"),
+        ("validate.suite", "mnst", "validate.suite = 'mnst': Input should be 'auto', 'mnist',"),
+        ("validate.suites.mnst", {}, "validate.suites.mnst = 'mnst': Input should be 'mnist',"),
         ("evaluate.confidence", 95, "evaluate.confidence = 95"),
         ("evaluat", {}, "evaluat is not a known key"),
     ],
@@ -75,6 +80,13 @@ def test_broken_yaml_says_where(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("train: [1,\n")
     with pytest.raises(PipelineError, match="line 2"):
+        load_params(path)
+
+
+def test_a_file_in_another_encoding_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes("# café".encode("latin-1"))
+    with pytest.raises(PipelineError, match=r"params\.yaml: byte 5 is not UTF-8"):
         load_params(path)
 
 

@@ -21,7 +21,7 @@ def random_affine(
     stretch_x, stretch_y = 1 + draw[2] * scale, 1 + draw[3] * scale
     cosine, sine = torch.cos(angle), torch.sin(angle)
     columns, rows = _centres(width, images.device), _centres(height, images.device)
-    # affine_grid multiplies matrices here, which took as long as half a training step on two cores; sums do not
+    # affine_grid multiplies many small matrices, which on a CPU takes far longer than these sums
     across = _plane(
         cosine * stretch_x * columns + draw[4] * 2 * translation / width, (cosine * slant - sine) * stretch_y * rows
     )

@@ -98,7 +98,7 @@ def prediction_table(logits: Tensor, labels: Tensor, label_names: Sequence[str])
 def class_table(confusion: pd.DataFrame) -> pd.DataFrame:
     """One row for each class: precision, recall, F1 score (0 where undefined) and support, its number of images.
 
-    By hand, from the counts of `confusion_table`: torchmetrics, with which a test compares, took 3 s to import.
+    By hand, from the counts of `confusion_table`: torchmetrics, with which a test compares, takes long to import.
     """
     right = np.diag(confusion)
     support, given = confusion.sum(axis=1).to_numpy(), confusion.sum(axis=0).to_numpy()

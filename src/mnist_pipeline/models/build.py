@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, get_origin
+from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from mnist_pipeline.models.lenet import LeNet
@@ -22,20 +23,21 @@ def build(name: str, architecture: Mapping[str, Any], classes: int) -> nn.Module
     """
     if name not in NETWORKS:
         raise ValueError(f"no network is called {name!r}; expected one of {', '.join(NETWORKS)}")
-    options = dict(inspect.signature(NETWORKS[name]).parameters)
+    options = dict(inspect.signature(NETWORKS[name], eval_str=True).parameters)
     del options["classes"]
     for option in architecture:
         if option not in options:
             raise ValueError(f"{option} is not known to {name}; expected {', '.join(options)}")
     for option, parameter in options.items():
-        if option not in architecture:
+        if option in architecture:
+            _check_type(option, architecture[option], parameter.annotation)
+        elif parameter.default is parameter.empty:
             raise ValueError(f"{option} is missing")
-        _check_type(option, architecture[option], parameter.annotation)
     return NETWORKS[name](classes=classes, **architecture)
 
 
 def _check_type(option: str, value: Any, annotation: Any) -> None:
-    expected = get_origin(annotation) or annotation
-    allowed = (int, float) if expected is float else expected
-    if not isinstance(value, allowed) or (isinstance(value, bool) and expected is not bool):
-        raise ValueError(f"{option} = {value!r}: expected {expected.__name__}")
+    try:
+        TypeAdapter(annotation).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise ValueError(f"{option} = {value!r}: {error.errors()[0]['msg']}") from error

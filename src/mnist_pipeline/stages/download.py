@@ -30,8 +30,7 @@ def run(params: Params) -> None:
         shutil.rmtree(paths.DOWNLOAD_CACHE, ignore_errors=True)
     except OSError as error:
         raise PipelineError(
-            f"{error.filename or paths.RAW}: cannot be written: {error.strerror}: mend that and run again; "
-            "files that were verified are not fetched twice"
+            f"{error.filename or paths.RAW}: cannot be written: {error.strerror}: mend that and run again"
         ) from error
     console.say(
         f"download: {dataset} from {name}: {len(files)} files, {sum(map(len, files.values())):,} bytes, verified"

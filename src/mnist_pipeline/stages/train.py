@@ -15,7 +15,7 @@ from mnist_pipeline.data.catalog import label_names
 from mnist_pipeline.data.dataset import Split, load_split, stratified_split
 from mnist_pipeline.devices import choose_device, make_deterministic
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import directory_digest, write_json, write_text
+from mnist_pipeline.files import demand_writable, directory_digest, write_json, write_text
 from mnist_pipeline.models import Classifier, Description, build, save_weights
 from mnist_pipeline.params import Params, Training
 from mnist_pipeline.training.loop import Epoch, Examples, Recipe, fit
@@ -28,6 +28,8 @@ def run(params: Params, model: str) -> None:
     settings = params.training(model)
     device = choose_device(params.train.device)
     make_deterministic(params.train.seed)
+    for target in (paths.weights(model), paths.report("train", model) / "metrics.json"):
+        demand_writable(target)
     split = load_split(paths.RAW, "train")
     kept, held_out = stratified_split(split.labels, params.train.validation_size, params.train.seed)
     description = _describe(params, model, split.take(kept))
@@ -71,7 +73,7 @@ def _build(description: Description) -> Classifier:
         network = build(description.model, description.architecture, len(description.label_names))
     except ValueError as error:
         raise PipelineError(f"{paths.PARAMS}: train.{description.model}.architecture: {error}") from error
-    # With channels last, oneDNN's convolutions take 27 % less time (LeNet, one core with AVX2); files are not affected.
+    # With channels last, oneDNN's convolutions take less time; what is written is not affected.
     network = network.to(memory_format=torch.channels_last)
     return Classifier(network, description.mean, description.standard_deviation)
 

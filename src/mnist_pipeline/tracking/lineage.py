@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-WRITTEN_BY_DVC = (":(exclude)dvc.lock", ":(exclude,glob)**/.gitignore")
+WRITTEN_BY_DVC = tuple(f":(exclude){path}" for path in ("dvc.lock", "data", "models", "reports"))
 """DVC changes these while it runs the pipeline; that does not make the code another."""
 
 

@@ -1,6 +1,7 @@
 """MLflow's own pages over the project's store."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -21,6 +22,7 @@ def serve(experiment: str, port: int) -> None:
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
         raise PipelineError(f"MLFLOW_TRACKING_URI names the server {uri}: open that address in a browser")
+    _demand_free(port)
     open_store(experiment)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
@@ -32,4 +34,14 @@ def serve(experiment: str, port: int) -> None:
             server.terminate()
             return
     if code != 0:
-        raise PipelineError(f"the MLflow pages ended with exit code {code}: is port {port} in use? try another: PORT=")
+        raise PipelineError(f"the MLflow pages ended with exit code {code}; what MLflow printed above says why")
+
+
+def _demand_free(port: int) -> None:
+    """MLflow itself ends with code 0 where another program has the port."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            raise PipelineError(f"port {port}: {error.strerror}: try another: make ui PORT={port + 1}") from error

@@ -85,7 +85,7 @@ def open_store(experiment: str) -> Store:
                 _mend_locations(database)
             models = _experiment(client, experiment, database)
             data = _experiment(client, f"{experiment}-data", database)
-    except (SQLAlchemyError, sqlite3.Error) as error:
+    except (SQLAlchemyError, sqlite3.Error, ImportError) as error:  # the driver of another database may be missing
         raise MlflowException(f"{uri}: {error}") from error
     return Store(client, models, data, database)
 

@@ -324,6 +324,13 @@ def test_a_server_that_dies_half_way_is_told_once(tracked, monkeypatch: pytest.M
     assert "dvc.md5" not in tracked.row().data.tags
 
 
+def test_a_database_whose_driver_is_missing_costs_one_line(tracked, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+asyncpg://nobody@127.0.0.1:1/rows")
+    tracked.train()
+    (line,) = lines_said(capfd)
+    assert "asyncpg" in line
+
+
 def test_a_damaged_database_costs_one_line(tracked, capfd) -> None:
     Path("mlruns/mlflow.db").write_bytes(bytes(range(256)) * 32)
     tracked.train()
