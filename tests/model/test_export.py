@@ -204,12 +204,13 @@ def test_one_differing_prediction_is_counted(mlp: tuple[ServedClassifier, onnx.M
     served, network = mlp
     images = load_split(tiny_data, "test").images
     with torch.inference_mode():
-        margin = np.diff(served(torch.tensor(images))[0].numpy())[:, 0]
-    closest = margin[margin < 0].max()
-    shift = float(-closest) + 1e-4
-    parity = compare(served, open_session(to_bytes(shifted(network, 1, shift))), images)
+        logits = served(torch.tensor(images))[0].numpy()
+    winner = int(logits[0].argmax())
+    lead = logits[:, winner] - logits[:, 1 - winner]
+    shift = float(lead[lead > 0].min()) + 1e-4
+    parity = compare(served, open_session(to_bytes(shifted(network, 1 - winner, shift))), images)
     assert parity.images == 200
-    assert parity.differing_predictions == ((margin < 0) & (margin > -shift)).sum() > 0
+    assert parity.differing_predictions == ((lead > 0) & (lead < shift)).sum() > 0
     assert parity.max_logit_difference == pytest.approx(shift, abs=1e-5)
     assert parity.mean_logit_difference == pytest.approx(shift / 2, abs=1e-5)
 
