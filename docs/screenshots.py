@@ -46,9 +46,10 @@ def main() -> None:
         page.goto(f"{arguments.address}/#/compare-runs?{compared}")
         page.set_viewport_size({"width": 1500, "height": 1400})
         page.get_by_text("Visualizations").click()
-        page.get_by_text("Run details").click()
         for switch in page.get_by_role("switch").all():
             switch.click()  # show only what differs
+        for section in ("Artifacts", "Tags"):
+            page.get_by_text(section, exact=True).click()
         shoot(page, runs[-1].info.run_name, "compare.png")
         browser.close()
 

@@ -78,8 +78,8 @@ def _run_stage(stage: str, *model: str) -> None:
 
 def main() -> None:
     """Runs the command; a user's mistake ends in one message and exit code 1, Ctrl-C in 130."""
-    # OpenMP's threads wait busily by default, and two trainings at once, as the queue runs them, starve each other:
-    # on two cores, 2 epochs of LeNet took 120 s each, with threads that sleep 13 s. It is read when OpenMP loads.
+    # OpenMP's threads wait busily by default, and two trainings at once, as the queue runs them, starve each other.
+    # The variable is read when OpenMP loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()

@@ -9,8 +9,8 @@ import torch
 from mnist_pipeline.errors import PipelineError
 
 
-def choose_device(name: str) -> torch.device:
-    """The device that a parameter names; `auto` is CUDA, else Apple's MPS, else the CPU.
+def choose_device(key: str, name: str) -> torch.device:
+    """The device that the parameter `key` names; `auto` is CUDA, else Apple's MPS, else the CPU.
 
     Raises:
         PipelineError: the named device is not on this machine.
@@ -19,7 +19,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = next(device for device, present in available.items() if present)
     if not available[name]:
-        raise PipelineError(f"device = {name}: PyTorch finds no such device here; use auto or cpu in params.yaml")
+        raise PipelineError(f"{key} = {name}: PyTorch finds no such device here; use auto or cpu in params.yaml")
     return torch.device(name)
 
 

@@ -81,7 +81,7 @@ def test_every_setting_acts_on_its_reports_alone(workplace, setting: dict[str, f
 def test_a_device_that_is_not_here_is_named(workplace) -> None:
     absent = "cuda" if torch.backends.mps.is_available() else "mps"
     workplace.change("evaluate", device=absent)
-    with pytest.raises(PipelineError, match=f"device = {absent}"):
+    with pytest.raises(PipelineError, match=rf"^evaluate\.device = {absent}: "):
         evaluate.run(workplace.params, "mlp")
 
 

@@ -1,5 +1,6 @@
 """The gate lets good data pass with the same reports each time, and refuses bad data without any."""
 
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +98,9 @@ def test_bad_data_are_refused_with_a_table_and_no_reports(
     workplace: Workplace, capfd: pytest.CaptureFixture[str]
 ) -> None:
     workplace.damage()
-    with pytest.raises(PipelineError, match=r"^data/raw: 1 of 47 expectations of validate\.suites\.idx .*index\.html$"):
+    with pytest.raises(
+        PipelineError, match=r"^data/raw: 1 of 47 expectations of .*\.idx .*index\.html, .*\(make ui\)$"
+    ):
         validate.run(workplace.params)
     assert not paths.VALIDATION.exists()
 
@@ -110,6 +113,21 @@ def test_bad_data_are_refused_with_a_table_and_no_reports(
     ((params, passed, facts, data_docs, documented),) = workplace.published
     assert (params, passed, data_docs, documented) == (workplace.params, False, paths.DATA_DOCS, True)
     assert facts["train"]["count"]["12"] == 1
+
+
+def test_files_that_cannot_be_read_are_a_failed_run_too(workplace: Workplace) -> None:
+    labels = paths.RAW / TRAIN_LABELS
+    labels.write_bytes(labels.read_bytes()[:-1])
+    with pytest.raises(PipelineError, match=TRAIN_LABELS):
+        validate.run(workplace.params)
+    assert workplace.published == [(workplace.params, False, {}, None, False)]
+
+
+def test_without_data_there_is_no_run(workplace: Workplace) -> None:
+    shutil.rmtree(paths.RAW)
+    with pytest.raises(PipelineError, match="No such file"):
+        validate.run(workplace.params)
+    assert not workplace.published
 
 
 def test_a_refusal_takes_away_the_reports_of_an_earlier_pass(

@@ -1,7 +1,6 @@
 """How long onnxruntime and eager PyTorch take for a batch, on one thread each.
 
-On more, each keeps threads that wait for work, and the two hold each other up: on two busy cores one batch took
-PyTorch between 0.2 and 60 ms. On one, medians repeat to a tenth (n = 50).
+On more, each keeps threads that wait for work, and the two hold each other up.
 """
 
 from collections.abc import Callable, Iterator, Mapping

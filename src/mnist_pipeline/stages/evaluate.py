@@ -24,7 +24,7 @@ def run(params: Params, model: str) -> None:
     from mnist_pipeline.tracking.publish import publish_evaluation
 
     settings = params.evaluate
-    device = choose_device(settings.device)
+    device = choose_device("evaluate.device", settings.device)
     make_deterministic()
     classifier, description = load_classifier(paths.weights(model))
     split = load_split(paths.RAW, "test")

@@ -26,7 +26,7 @@ def run(params: Params, model: str) -> None:
     from mnist_pipeline.tracking.publish import training_run
 
     settings = params.training(model)
-    device = choose_device(params.train.device)
+    device = choose_device("train.device", params.train.device)
     make_deterministic(params.train.seed)
     for target in (paths.weights(model), paths.report("train", model) / "metrics.json"):
         demand_writable(target)

@@ -26,14 +26,19 @@ def run(params: Params) -> None:
     """Judges `data/raw` by the chosen suite, publishes the judgement, and writes the reports when it is good.
 
     Raises:
-        PipelineError: an expectation is not met.
+        PipelineError: an expectation is not met, or a file cannot be read.
     """
     from mnist_pipeline.tracking.publish import publish_validation
 
     name, suite = params.validate_.chosen(params.data.dataset)
     for report in (METRICS, CLASS_COUNTS, STATISTICS):
         report.unlink(missing_ok=True)  # no refused data may be taken for those that passed before
-    splits = {split: load_split(paths.RAW, split) for split in SPLIT_FILES}
+    try:
+        splits = {split: load_split(paths.RAW, split) for split in SPLIT_FILES}
+    except PipelineError:
+        if paths.RAW.is_dir():  # without it there are no data to judge
+            publish_validation(params, False, {}, None)
+        raise
     tables = {split: image_table(split, images) for split, images in splits.items()}
     facts = whole_set_facts(splits, tables)
     judgement = judge(tables, facts, suite, paths.DATA_DOCS)
@@ -44,7 +49,7 @@ def run(params: Params) -> None:
         raise PipelineError(
             f"{paths.RAW}: {len(judgement.failures)} of {judgement.expectations} expectations of "
             f"validate.suites.{name} are not met; mend the data, or the suite if it asks too much. "
-            f"Details: {paths.DATA_DOCS}/index.html"
+            f"Details: {paths.DATA_DOCS}/index.html, also with the failed run in MLflow (make ui)"
         )
     write_json(METRICS, {"passed": True, "suite": name, "expectations": judgement.expectations, "facts": facts})
     _write_table(CLASS_COUNTS, _class_counts(facts))

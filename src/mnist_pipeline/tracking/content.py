@@ -61,10 +61,10 @@ def download(params: Params) -> Part:
     return Part("download", _texts(params.data.model_dump()), sizes)
 
 
-def validation(params: Params, facts: Mapping[str, Any], data_docs: Path) -> Part:
+def validation(params: Params, facts: Mapping[str, Any], data_docs: Path | None) -> Part:
     name, suite = params.validate_.chosen(params.data.dataset)
     settings = {"suite": name, **suite.model_dump()}
-    return Part("validate", _texts(settings), _numbers(facts), [(data_docs, "data_docs")])
+    return Part("validate", _texts(settings), _numbers(facts), [(data_docs, "data_docs")] if data_docs else [])
 
 
 def training_settings(params: Params, model: str) -> Part:

@@ -38,8 +38,11 @@ def publish_download(params: Params) -> None:
     _publish_data(params, content.download(params), "FINISHED")
 
 
-def publish_validation(params: Params, passed: bool, facts: Mapping[str, Any], data_docs: Path) -> None:
-    """The row of the gate's judgement, marked failed where it refused; Data Docs are attached."""
+def publish_validation(params: Params, passed: bool, facts: Mapping[str, Any], data_docs: Path | None) -> None:
+    """The row of the gate's judgement, marked failed where it refused; Data Docs are attached.
+
+    Files that cannot be read have neither facts nor Data Docs.
+    """
     _publish_data(params, content.validation(params, facts, data_docs), "FINISHED" if passed else "FAILED")
 
 

@@ -14,7 +14,7 @@ HOST = "127.0.0.1"
 def serve(experiment: str, port: int) -> None:
     """Runs MLflow's pages in the foreground until Ctrl-C.
 
-    One worker and no job runner: the pages start in a quarter of the time, and nobody here uses the jobs.
+    One worker and no job runner: the pages start sooner, and nobody here uses the jobs.
 
     Raises:
         PipelineError: the tracking store is a server already, or the pages could not be served.

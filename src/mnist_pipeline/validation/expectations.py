@@ -20,6 +20,10 @@ from mnist_pipeline.params import Suite
 
 EXAMPLES = 8
 """How many offending images a failure names."""
+VALUES = 3
+"""How many of their values it shows."""
+DIGEST_START = 7
+"""How much of a digest it shows, as git does."""
 WHOLE_SET = "whole set"
 
 
@@ -168,10 +172,18 @@ def _failure(table: str, result: ExpectationValidationResult) -> Failure:
         column=str(config.kwargs["column"]),
         table=table,
         expected=_expected(config.type, config.kwargs),
-        observed=", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values[:EXAMPLES]),
+        observed=_observed(str(config.kwargs["column"]), values),
         rows=details.get("unexpected_count") if of_images else None,
         examples=tuple(details.get("partial_unexpected_index_list") or ()) if of_images else (),
     )
+
+
+def _observed(column: str, values: Sequence[Any]) -> str:
+    """The first of the values, each once."""
+    if column == "content":
+        values = [value[:DIGEST_START] for value in values]
+    texts = dict.fromkeys(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+    return ", ".join(list(texts)[:VALUES])
 
 
 def _expected(kind: str, arguments: Mapping[str, Any]) -> str:
