@@ -19,6 +19,7 @@ help: ## show this list
 repro: .venv/.installed ## run the pipeline on real data and print the results
 	dvc repro
 	mnist-pipeline results
+	mnist-pipeline sync --if-changed
 
 test: .venv/.installed ## run the test suite
 	python -m pytest

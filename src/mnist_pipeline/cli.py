@@ -52,10 +52,27 @@ def export(model: Model) -> None:
 @app.command(rich_help_panel="Results")
 def results() -> None:
     """Print the results of the last run, and where to look next."""
-    from mnist_pipeline import results
     from mnist_pipeline.params import load_params
+    from mnist_pipeline.tasks import results
 
     results.show(load_params())
+
+
+@app.command(rich_help_panel="Results")
+def sync(
+    rev: Annotated[list[str] | None, typer.Option(help="Also a commit, branch or tag; repeatable.")] = None,
+    all_commits: Annotated[bool, typer.Option("--all-commits", help="Also all commits of all branches.")] = False,
+    experiments: Annotated[bool, typer.Option("--experiments", help="Also DVC's experiments.")] = False,
+    pull: Annotated[bool, typer.Option("--pull", help="Fetch files that are only in the DVC remote.")] = False,
+    if_changed: Annotated[
+        bool, typer.Option("--if-changed", help="End at once where dvc.lock is as at the last sync.")
+    ] = False,
+) -> None:
+    """Write the rows that MLflow lacks, from what DVC has recorded and keeps."""
+    from mnist_pipeline.params import load_params
+    from mnist_pipeline.tasks import sync
+
+    sync.run(load_params().tracking, rev or [], all_commits, experiments, pull, if_changed)
 
 
 @app.command(rich_help_panel="Results")

@@ -6,3 +6,12 @@ class PipelineError(Exception):
 
     The message names the file, key or image at fault, what was expected and what to do.
     """
+
+
+LONGEST = 300
+
+
+def in_one_line(error: BaseException) -> str:
+    """The message of somebody else's error; of a long one, its two ends, as causes stand last."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"

@@ -146,6 +146,8 @@ class Export(Section):
 
 class Tracking(Section):
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
+    strict: bool
+    patience_seconds: Annotated[float, Field(gt=0, le=3600)]
 
 
 class Params(Section):

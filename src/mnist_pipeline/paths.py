@@ -3,11 +3,17 @@
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
+LOCK = Path("dvc.lock")
+"""What DVC recorded when it last ran the stages."""
 RAW = Path("data/raw")
 DOWNLOAD_CACHE = Path(".cache/download")
 """Where whole verified downloads wait for their siblings; git-ignored, unknown to DVC."""
 DATA_DOCS = Path(".cache/data_docs")
 """Great Expectations' Data Docs: they carry timestamps, so DVC does not hash them."""
+RUNNING = Path(".cache/running")
+"""One locked file for each training that has a row in MLflow and has not ended."""
+SYNCED = Path("mlruns/synced")
+"""What the last complete `sync` has read, and where it wrote; in `mlruns`, so that it goes with the rows."""
 VALIDATION = Path("reports/validate")
 
 

@@ -39,7 +39,7 @@ def run(params: Params, model: str) -> None:
     write_json(paths.report("export", model) / "metrics.json", metrics)
     timings = measure_latency(served, session, images, params.export.latency_repeats)
     console.say(_line(model, parity, timings))
-    publish_export(params, model, network, timings)
+    publish_export(params, model, timings)
 
 
 def _demand_equal(parity: Parity, limit: float, model: str) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from mnist_pipeline import paths
 from mnist_pipeline.data.dataset import SplitName, load_split
 from mnist_pipeline.files import directory_digest, file_digest, read_json
-from mnist_pipeline.params import Params
 
 EPOCH_METRICS = {
     "train_loss": "train/loss",
@@ -21,6 +20,26 @@ EPOCH_METRICS = {
     "validation_accuracy": "val/accuracy",
 }
 """Columns of `history.csv`, and what MLflow calls them."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One state of the pipeline, in the work tree or in its history.
+
+    `values` are the parameters as `params.yaml` nests them, `root` is the folder that holds its files, and `origin`
+    are the tags of its commit and its DVC experiment.
+    """
+
+    values: Mapping[str, Any]
+    origin: Mapping[str, str]
+    root: Path = Path()
+
+    @property
+    def data_md5(self) -> str:
+        return directory_digest(self.root / paths.RAW)
+
+    def weights_md5(self, model: str) -> str:
+        return file_digest(self.root / paths.weights(model), "md5")
 
 
 @dataclass(frozen=True)
@@ -35,57 +54,53 @@ class DataUse:
 
 @dataclass(frozen=True)
 class Part:
-    """What one stage adds to a row; `artifacts` are files or folders, each with the artifact folder that takes it."""
+    """What one stage adds to a row.
+
+    `artifacts` are files or folders, each with the artifact folder that takes it; `md5` is that of the stage's result,
+    of a stage that adds to the row of another.
+    """
 
     stage: str
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifacts: Sequence[tuple[Path, str]] = ()
     data: DataUse | None = None
+    md5: str = ""
 
 
-def data_md5() -> str:
-    return directory_digest(paths.RAW)
+def download(version: Version) -> Part:
+    folder = version.root / paths.RAW
+    sizes = {f"bytes/{path.name}": float(path.stat().st_size) for path in sorted(folder.iterdir())}
+    return Part("download", _texts(version.values["data"]), sizes)
 
 
-def weights_md5(model: str) -> str:
-    return file_digest(paths.weights(model), "md5")
-
-
-def onnx_md5(model: str) -> str:
-    return file_digest(paths.onnx(model), "md5")
-
-
-def download(params: Params) -> Part:
-    sizes = {f"bytes/{path.name}": float(path.stat().st_size) for path in sorted(paths.RAW.iterdir())}
-    return Part("download", _texts(params.data.model_dump()), sizes)
-
-
-def validation(params: Params, facts: Mapping[str, Any], data_docs: Path | None) -> Part:
-    name, suite = params.validate_.chosen(params.data.dataset)
-    settings = {"suite": name, **suite.model_dump()}
+def validation(version: Version, facts: Mapping[str, Any], data_docs: Path | None) -> Part:
+    gate, dataset = version.values["validate"], version.values["data"]["dataset"]
+    name = dataset if gate["suite"] == "auto" else gate["suite"]
+    settings = {"suite": name, **gate["suites"][name]}
     return Part("validate", _texts(settings), _numbers(facts), [(data_docs, "data_docs")] if data_docs else [])
 
 
-def training_settings(params: Params, model: str) -> Part:
+def training_settings(version: Version, model: str) -> Part:
     """What is known of a training before it begins."""
-    shared = {name: getattr(params.train, name) for name in ("seed", "device", "validation_size")}
-    settings = {"model": model, "dataset": params.data.dataset, **shared, **params.training(model).model_dump()}
-    return Part("train", _texts(settings), data=_data_use(params, "train", "training"))
+    train = version.values["train"]
+    shared = {name: train[name] for name in ("seed", "device", "validation_size")}
+    settings = {"model": model, "dataset": version.values["data"]["dataset"], **shared, **train[model]}
+    return Part("train", _texts(settings), data=_data_use(version, "train", "training"))
 
 
-def training_results(model: str) -> Part:
+def training_results(version: Version, model: str) -> Part:
     """What is known of a training when it is over, its history aside."""
-    folder = paths.report("train", model)
+    folder = version.root / paths.report("train", model)
     metrics = read_json(folder / "metrics.json")
     totals = {f"train/{name}": float(metrics[name]) for name in ("epochs", "parameters")}
-    artifacts = [(paths.weights(model), "train"), (folder / "history.csv", "train")]
+    artifacts = [(version.root / paths.weights(model), "train"), (folder / "history.csv", "train")]
     return Part("train", metrics=totals, artifacts=artifacts)
 
 
-def history(model: str) -> Iterator[tuple[int, dict[str, float]]]:
+def history(version: Version, model: str) -> Iterator[tuple[int, dict[str, float]]]:
     """Each epoch, counted from 1, and its metrics."""
-    with (paths.report("train", model) / "history.csv").open(newline="") as lines:
+    with (version.root / paths.report("train", model) / "history.csv").open(newline="") as lines:
         for row in csv.DictReader(lines):
             yield int(row["epoch"]), epoch_metrics({name: float(value) for name, value in row.items()})
 
@@ -95,31 +110,45 @@ def epoch_metrics(row: Mapping[str, Any]) -> dict[str, float]:
     return _numbers({EPOCH_METRICS[name]: value for name, value in row.items() if name in EPOCH_METRICS})
 
 
-def evaluation(params: Params, model: str) -> Part:
-    folder = paths.report("evaluate", model)
+def evaluation(version: Version, model: str) -> Part:
+    folder = version.root / paths.report("evaluate", model)
     metrics = read_json(folder / "metrics.json")
     del metrics["per_class"]  # a table among the artifacts: as charts they would bury the curves
     return Part(
         "evaluate",
-        _texts(params.evaluate.model_dump(), "evaluate."),
+        _texts(version.values["evaluate"], "evaluate."),
         _numbers(metrics, "test/"),
         [(folder, "evaluate")],
-        _data_use(params, "test", "evaluation"),
+        _data_use(version, "test", "evaluation"),
+        file_digest(folder / "metrics.json", "md5"),
     )
 
 
-def export(params: Params, model: str, timings: Mapping[str, float]) -> Part:
-    metrics = read_json(paths.report("export", model) / "metrics.json")
-    return Part("export", _texts(params.export.model_dump(), "export."), _numbers({**metrics, **timings}, "onnx/"))
+def export(version: Version, model: str, timings: Mapping[str, float]) -> Part:
+    """The parity of the network, and its latencies where they are known: they are in no file."""
+    metrics = read_json(version.root / paths.report("export", model) / "metrics.json")
+    return Part(
+        "export",
+        _texts(version.values["export"], "export."),
+        _numbers({**metrics, **timings}, "onnx/"),
+        md5=file_digest(version.root / paths.onnx(model), "md5"),
+    )
 
 
-def _data_use(params: Params, split: SplitName, context: str) -> DataUse:
-    images = load_split(paths.RAW, split).images
-    return DataUse(f"{params.data.dataset}-{split}", data_md5(), images.shape, context)
+def _data_use(version: Version, split: SplitName, context: str) -> DataUse:
+    images = load_split(version.root / paths.RAW, split).images
+    return DataUse(f"{version.values['data']['dataset']}-{split}", version.data_md5, images.shape, context)
 
 
 def _texts(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    return {name: str(value) for name, value in _leaves(settings, prefix, ".")}
+    return {name: str(_plain(value)) for name, value in _leaves(settings, prefix, ".")}
+
+
+def _plain(value: Any) -> Any:
+    """Whole numbers without a point: `params.yaml` may say 12 where the parameter is a float."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _numbers(content: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -15,6 +15,8 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, M
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
+from mnist_pipeline.files import file_digest
+from mnist_pipeline.serving.network import read_network
 from mnist_pipeline.tracking.store import without_noise
 
 REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime")
@@ -28,14 +30,16 @@ def find_models(client: MlflowClient, run_id: str) -> list[LoggedModel]:
     return list(client.search_logged_models([experiment], filter_string=f"tags.`{ROW}` = '{run_id}'"))
 
 
-def log_onnx_model(client: MlflowClient, run_id: str, name: str, network: Any, md5: str) -> None:
-    """Attaches an `onnx.ModelProto` to a run, at its last epoch, in the place of the one that it had.
+def log_onnx_model(client: MlflowClient, run_id: str, name: str, file: Path) -> bool:
+    """Attaches an ONNX file to a run, at its last epoch, in the place of the one that it had; says whether it did.
 
-    `md5` is that of the ONNX file, as `dvc.lock` has it; the same file again changes nothing.
+    The model has the MD5 of the file as a tag, as `dvc.lock` has it; the same file again changes nothing.
     """
     former = find_models(client, run_id)
+    md5 = file_digest(file, "md5")
     if any(model.tags["dvc.md5"] == md5 and model.status == LoggedModelStatus.READY for model in former):
-        return
+        return False
+    network = read_network(file)
     run = client.get_run(run_id)
     tags = {"dvc.md5": md5, ROW: run_id}
     model = client.create_logged_model(run.info.experiment_id, name, run_id, tags, run.data.params)
@@ -47,6 +51,7 @@ def log_onnx_model(client: MlflowClient, run_id: str, name: str, network: Any, m
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     for other in former:
         client.delete_logged_model(other.model_id)
+    return True
 
 
 def move_models(client: MlflowClient, old: Run, run_id: str) -> None:

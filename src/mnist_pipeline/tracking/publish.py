@@ -1,41 +1,51 @@
 """What the stages show in MLflow, told from the files that DVC keeps.
 
 A model has one row. Training opens it; evaluation and export find it by the MD5 of the weights and add to it.
-A store that cannot be reached costs the row, never the stage.
+A store that cannot be reached costs the row, never the stage: `mnist-pipeline sync` writes it later.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from mnist_pipeline import console
-from mnist_pipeline.params import Params
-from mnist_pipeline.tracking import content, rows, runs
-from mnist_pipeline.tracking.content import Part
-from mnist_pipeline.tracking.lineage import lineage
-from mnist_pipeline.tracking.model import log_onnx_model, show_metrics
+from mnist_pipeline.errors import PipelineError, in_one_line
+from mnist_pipeline.params import Params, Tracking
+from mnist_pipeline.tracking import content, origin, rows, runs
+from mnist_pipeline.tracking.alive import Mark, close_dead_runs
+from mnist_pipeline.tracking.content import Version
+from mnist_pipeline.tracking.data_rows import add_data_row
 from mnist_pipeline.tracking.store import Store, open_store
-
-LONGEST_REASON = 300
 
 
 @contextmanager
-def _never_costs_a_stage() -> Iterator[None]:
-    """Tells in one line what kept MLflow from taking a row; `requests` raises `OSError`s too."""
+def _never_costs_a_stage(settings: Tracking) -> Iterator[None]:
+    """Tells in one line what kept MLflow from taking a row; `requests` raises `OSError`s too.
+
+    Raises:
+        PipelineError: that happened, and `tracking.strict` is true.
+    """
     try:
         yield
     except (MlflowException, OSError) as error:
-        reason = " ".join(str(error).split())[:LONGEST_REASON]
-        console.say(f"warning: MLflow did not take the row: {reason}. The files are complete; only the view lacks it.")
+        reason = in_one_line(error)
+        if settings.strict:
+            raise PipelineError(
+                f"MLflow did not take the row: {reason}: mend that, or let stages go on without: tracking.strict: false"
+            ) from error
+        console.say(f"warning: MLflow did not take the row: {reason}. The stage goes on; mnist-pipeline sync adds it.")
 
 
 def publish_download(params: Params) -> None:
     """The row of the data in `data/raw`."""
-    _publish_data(params, content.download(params), "FINISHED")
+    version = work_tree(params)
+    part = content.download(version)
+    with _never_costs_a_stage(params.tracking):
+        add_data_row(open_store(params.tracking.experiment), version, part, "FINISHED", "stage")
 
 
 def publish_validation(params: Params, passed: bool, facts: Mapping[str, Any], data_docs: Path | None) -> None:
@@ -43,42 +53,38 @@ def publish_validation(params: Params, passed: bool, facts: Mapping[str, Any], d
 
     Files that cannot be read have neither facts nor Data Docs.
     """
-    _publish_data(params, content.validation(params, facts, data_docs), "FINISHED" if passed else "FAILED")
-
-
-def _publish_data(params: Params, part: Part, status: str) -> None:
-    """Writes the row of a data stage, unless one shows the same settings, numbers and outcome for the same data."""
-    data_md5 = content.data_md5()
-    tags = lineage(part.stage, data_md5, "stage")
-    with _never_costs_a_stage():
+    version = work_tree(params)
+    part = content.validation(version, facts, data_docs)
+    with _never_costs_a_stage(params.tracking):
         store = open_store(params.tracking.experiment)
-        with store.exclusive():
-            shown = runs.find_runs(store.client, store.data, {"dvc.stage": part.stage, "data.md5": data_md5})
-            if any(_shows(row, part, status) for row in shown):
-                return
-            run = store.client.create_run(store.data, run_name=f"{part.stage}-{data_md5[:7]}", tags=tags)
-            runs.add(store.client, run.info.run_id, part)
-            store.client.set_terminated(run.info.run_id, status)
+        add_data_row(store, version, part, "FINISHED" if passed else "FAILED", "stage")
 
 
-def _shows(row: Run, part: Part, status: str) -> bool:
-    return (row.data.params, row.data.metrics, row.info.status) == (part.params, part.metrics, status)
+def work_tree(params: Params) -> Version:
+    """What lies in the working folder, as the stages leave it."""
+    return Version(params.model_dump(by_alias=True), origin.of_work_tree())
 
 
 class TrainingRun:
     """The row of a model while it trains.
 
-    It takes nothing more once MLflow has failed it: a row with gaps would look whole.
+    It takes nothing more once MLflow has failed it or taken too long: a row with gaps would look whole.
     """
 
     def __init__(self, params: Params, model: str) -> None:
         self._model = model
-        self._settings = content.training_settings(params, model)
+        self._tracking = params.tracking
+        self._version = work_tree(params)
+        self._settings = content.training_settings(self._version, model)
         self._store: Store | None = None
+        self._mark: Mark | None = None
         self._run_id = ""
-        with _never_costs_a_stage():
-            store = open_store(params.tracking.experiment)
-            self._run_id = rows.open_row(store, model, self._settings, "stage")
+        self._spent = 0.0
+        with self._patience(), _never_costs_a_stage(self._tracking):
+            store = open_store(self._tracking.experiment)
+            close_dead_runs(store.client)
+            self._run_id = rows.open_row(store, self._version, model, self._settings, "stage")
+            self._mark = Mark(store.client, self._run_id)
             self._store = store
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -86,26 +92,54 @@ class TrainingRun:
         with self._store_until_it_fails() as store:
             if store:
                 runs.log_metrics(store.client, self._run_id, content.epoch_metrics(metrics), epoch)
+        self._demand_patience()
 
     def finish(self) -> None:
         """Completes the row from the files that training wrote."""
-        results = content.training_results(self._model)
+        results = content.training_results(self._version, self._model)
         with self._store_until_it_fails() as store:
             if store:
-                rows.complete_row(store, self._run_id, self._model, self._settings, results)
+                rows.complete_row(store, self._version, self._run_id, self._model, self._settings, results)
+        self._let_go()
 
     def end(self, status: str) -> None:
         """Closes the row of a training that did not come to its end."""
         with self._store_until_it_fails() as store:
             if store:
                 store.client.set_terminated(self._run_id, status)
+        self._let_go()
 
     @contextmanager
     def _store_until_it_fails(self) -> Iterator[Store | None]:
         store, self._store = self._store, None
-        with _never_costs_a_stage():
+        with self._patience(), _never_costs_a_stage(self._tracking):
             yield store
             self._store = store
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        start = monotonic()
+        try:
+            yield
+        finally:
+            self._spent += monotonic() - start
+
+    def _demand_patience(self) -> None:
+        limit = self._tracking.patience_seconds
+        if self._store and self._spent > limit:
+            with self._store_until_it_fails():
+                raise TimeoutError(
+                    f"this training waited {self._spent:.0f} s for it, more than tracking.patience_seconds: {limit:g}"
+                )
+
+    def _let_go(self) -> None:
+        if self._mark is None:
+            return
+        if self._store:
+            self._mark.take_away()
+        else:
+            self._mark.leave()
+        self._mark = None
 
 
 @contextmanager
@@ -121,21 +155,15 @@ def training_run(params: Params, model: str) -> Iterator[TrainingRun]:
 
 def publish_evaluation(params: Params, model: str) -> None:
     """Adds the test results to the row of the weights."""
-    part = content.evaluation(params, model)
-    with _never_costs_a_stage():
-        store = open_store(params.tracking.experiment)
-        run_id = rows.row_for(store, params, model, part)
-        runs.add(store.client, run_id, part)
-        show_metrics(store.client, run_id)
+    version = work_tree(params)
+    part = content.evaluation(version, model)
+    with _never_costs_a_stage(params.tracking):
+        rows.add_part(open_store(params.tracking.experiment), version, model, part)
 
 
-def publish_export(params: Params, model: str, network: Any, timings: Mapping[str, float]) -> None:
-    """Adds the network, an `onnx.ModelProto`, its parity and its latency to the row of the weights."""
-    part = content.export(params, model, timings)
-    md5 = content.onnx_md5(model)
-    with _never_costs_a_stage():
-        store = open_store(params.tracking.experiment)
-        run_id = rows.row_for(store, params, model, part)
-        runs.add(store.client, run_id, part)
-        log_onnx_model(store.client, run_id, model, network, md5)
-        show_metrics(store.client, run_id)
+def publish_export(params: Params, model: str, timings: Mapping[str, float]) -> None:
+    """Adds the network, its parity and its latencies to the row of the weights."""
+    version = work_tree(params)
+    part = content.export(version, model, timings)
+    with _never_costs_a_stage(params.tracking):
+        rows.add_part(open_store(params.tracking.experiment), version, model, part)

@@ -15,46 +15,69 @@ from tempfile import TemporaryDirectory
 
 from mlflow.entities import Run
 
-from mnist_pipeline.params import Params
+from mnist_pipeline import paths
 from mnist_pipeline.tracking import content, runs
-from mnist_pipeline.tracking.content import Part
-from mnist_pipeline.tracking.lineage import lineage
-from mnist_pipeline.tracking.model import move_models
+from mnist_pipeline.tracking.content import Part, Version
+from mnist_pipeline.tracking.model import log_onnx_model, move_models, show_metrics
 from mnist_pipeline.tracking.store import Store
 
 LATER_STAGES = {"evaluate": "test/", "export": "onnx/"}
 """The stages that add to a row, each with the prefix of its metrics; its parameters have its name."""
 
 
-def open_row(store: Store, model: str, settings: Part, source: str) -> str:
-    """A new row of a model that begins to train; returns its id."""
-    tags = lineage(f"train@{model}", content.data_md5(), source)
+def open_row(store: Store, version: Version, model: str, settings: Part, source: str) -> str:
+    """A new row of a model that begins to train; `source` is `stage` or `sync`. Returns its id."""
+    tags = {"dvc.stage": f"train@{model}", "data.md5": version.data_md5, "source": source, **version.origin}
     run_id = str(store.client.create_run(store.models, run_name=model, tags=tags).info.run_id)
     runs.add(store.client, run_id, settings)
     return run_id
 
 
-def complete_row(store: Store, run_id: str, model: str, settings: Part, results: Part) -> None:
+def complete_row(store: Store, version: Version, run_id: str, model: str, settings: Part, results: Part) -> None:
     """Closes the row of a model that has been trained, unless there is one already: the first rule."""
     with store.exclusive():
-        if _rows(store, content.weights_md5(model), settings):
+        md5 = version.weights_md5(model)
+        if _rows(store, md5, settings):
             store.client.set_terminated(run_id, "FINISHED")
             runs.delete_run(store.client, run_id)
         else:
-            _close(store, run_id, model, results)
+            _close(store, run_id, model, md5, results)
 
 
-def row_for(store: Store, params: Params, model: str, part: Part) -> str:
-    """The row of the weights on disk, with room for what `evaluate` or `export` will add; returns its id.
+def find_or_make_row(store: Store, version: Version, model: str) -> tuple[Run, bool]:
+    """The row of the weights, and whether it is new: where there was none, the files made it."""
+    settings = content.training_settings(version, model)
+    with store.exclusive():
+        rows = _rows(store, version.weights_md5(model), settings)
+        return (rows[0], False) if rows else (_row_from_files(store, version, model, settings), True)
+
+
+def lacks(row: Run, part: Part, newest: bool) -> bool:
+    """Whether a row waits for a part: it has none of that stage, or another where this is the newest."""
+    shown = row.data.tags.get(_part_tag(part.stage))
+    return shown is None or (newest and (shown != part.md5 or _contradicts(row, part)))
+
+
+def add_part(store: Store, version: Version, model: str, part: Part) -> None:
+    """Adds what `evaluate` or `export` found to the row of the weights.
 
     Where there is none (the training was a cache hit, or the server was down) the files make it.
     """
-    settings = content.training_settings(params, model)
+    run_id = _row_with_room(store, version, model, part)
+    runs.add(store.client, run_id, part)
+    if part.stage == "export":
+        log_onnx_model(store.client, run_id, model, version.root / paths.onnx(model))
+    show_metrics(store.client, run_id)
+    runs.set_tags(store.client, run_id, {_part_tag(part.stage): part.md5})
+
+
+def _row_with_room(store: Store, version: Version, model: str, part: Part) -> str:
+    settings = content.training_settings(version, model)
     with store.exclusive():
-        rows = _rows(store, content.weights_md5(model), settings)
+        rows = _rows(store, version.weights_md5(model), settings)
         if rows and not _contradicts(rows[0], part):
             return str(rows[0].info.run_id)
-        run_id = _row_from_files(store, model, settings)
+        run_id = str(_row_from_files(store, version, model, settings).info.run_id)
         for old in rows[:1]:  # the second rule
             for stage in LATER_STAGES.keys() - {part.stage}:
                 _carry_over(store, old, run_id, stage)
@@ -73,22 +96,27 @@ def _trained_with(row: Run) -> dict[str, str]:
     return {name: value for name, value in row.data.params.items() if not name.startswith(later)}
 
 
+def _part_tag(stage: str) -> str:
+    """The tag with the MD5 of what a later stage added last; a row without it waits for that stage."""
+    return f"{stage}.md5"
+
+
 def _contradicts(row: Run, part: Part) -> bool:
     return any(row.data.params.get(name, value) != value for name, value in part.params.items())
 
 
-def _row_from_files(store: Store, model: str, settings: Part) -> str:
-    history, results = list(content.history(model)), content.training_results(model)  # before there is half a row
-    run_id = open_row(store, model, settings, "sync")
+def _row_from_files(store: Store, version: Version, model: str, settings: Part) -> Run:
+    history = list(content.history(version, model))  # all is read before there is half a row
+    md5, results = version.weights_md5(model), content.training_results(version, model)
+    run_id = open_row(store, version, model, settings, "sync")
     for epoch, metrics in history:
         runs.log_metrics(store.client, run_id, metrics, epoch)
-    _close(store, run_id, model, results)
-    return run_id
+    _close(store, run_id, model, md5, results)
+    return store.client.get_run(run_id)
 
 
-def _close(store: Store, run_id: str, model: str, results: Part) -> None:
+def _close(store: Store, run_id: str, model: str, md5: str, results: Part) -> None:
     runs.add(store.client, run_id, results)
-    md5 = content.weights_md5(model)
     runs.set_tags(store.client, run_id, {"dvc.md5": md5, "mlflow.runName": f"{model}-{md5[:7]}"})
     store.client.set_terminated(run_id, "FINISHED")
 
@@ -102,6 +130,8 @@ def _carry_over(store: Store, old: Run, run_id: str, stage: str) -> None:
         if store.client.list_artifacts(old.info.run_id, stage):
             artifacts = [(Path(store.client.download_artifacts(old.info.run_id, stage, folder)), stage)]
         runs.add(store.client, run_id, Part(stage, params, metrics, artifacts))
+    if _part_tag(stage) in old.data.tags:
+        runs.set_tags(store.client, run_id, {_part_tag(stage): old.data.tags[_part_tag(stage)]})
     if stage == "evaluate" and old.inputs:
         store.client.log_inputs(run_id, old.inputs.dataset_inputs)
     if stage == "export":

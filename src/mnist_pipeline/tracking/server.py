@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.tracking.store import open_store, tracking_uri
+from mnist_pipeline.tracking.address import tracking_uri
+from mnist_pipeline.tracking.store import open_store
 
 HOST = "127.0.0.1"
 

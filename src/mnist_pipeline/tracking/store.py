@@ -14,20 +14,22 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from mnist_pipeline.tracking.address import tracking_uri
+
 MODEL_VIEW = {"mlflow.experimentKind": "custom_model_development"}
 """Opens an experiment in MLflow's model-training view; without it MLflow guesses."""
-LOCK_SECONDS = 60
-"""How long to wait for the other processes; the longest that one of them holds the lock is some two seconds."""
+LOCK_SECONDS = 20
+"""How long to wait for the other processes, which hold the lock while they look for a row and add it."""
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""MLflow's own defaults phone home, draw bars, print addresses and wait 247 s for a server that refuses.
+"""MLflow's own defaults phone home, draw bars, print addresses and wait for minutes for a server that refuses.
 
-With these, a server that refuses costs 5 s, one that never answers 34 s. What the user has set stays.
+docs/tracking.md says how long a stage waits with these. What the user has set stays.
 """
 LOCATION_COLUMNS = (
     ("experiments", "artifact_location"),
@@ -57,15 +59,6 @@ class Store:
         A server has no such lock: there, two processes that finish the same model at once may leave two rows.
         """
         return _one_at_a_time(self.database)
-
-
-def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI` where it is set, else the SQLite file of the repository.
-
-    DVC runs an experiment in a copy of the repository and says in `DVC_ROOT` where the repository itself is.
-    """
-    root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root}/mlruns/mlflow.db"
 
 
 def open_store(experiment: str) -> Store:

@@ -87,7 +87,7 @@ class Tracked:
         network = tiny_network(seed)
         onnx.save(network, paths.onnx(MODEL))
         self.write(paths.report("export", MODEL) / "metrics.json", json.dumps({"max_logit_difference": 0.5}))
-        publish.publish_export(self.params, MODEL, network, TIMINGS)
+        publish.publish_export(self.params, MODEL, TIMINGS)
 
     @property
     def store(self) -> Store:

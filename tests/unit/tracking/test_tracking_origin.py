@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_pipeline.tracking.lineage import lineage
+from mnist_pipeline.tracking import origin
 
 
 def git(*arguments: str) -> str:
@@ -23,44 +23,43 @@ def repository(tracked) -> None:
 
 
 def test_the_commit_is_named(repository: None) -> None:
-    tags = lineage("train@lenet", "abc.dir", "stage")
+    tags = origin.of_work_tree()
     assert tags["git.commit"] == tags["mlflow.source.git.commit"] == git("rev-parse", "HEAD")
     assert tags["git.dirty"] == "false"
-    assert (tags["dvc.stage"], tags["data.md5"], tags["source"]) == ("train@lenet", "abc.dir", "stage")
 
 
 @pytest.mark.parametrize("name", ["code.py", "new.py", "deep/new.py"])
 def test_a_changed_or_new_file_is_dirty(repository: None, name: str) -> None:
     Path(name).parent.mkdir(exist_ok=True)
     Path(name).write_text("two")
-    assert lineage("train@lenet", "abc.dir", "stage")["git.dirty"] == "true"
+    assert origin.of_work_tree()["git.dirty"] == "true"
 
 
 def test_what_dvc_writes_while_it_runs_is_not_dirty(repository: None) -> None:
     Path("dvc.lock").write_text("stages: {}")
     Path("models").mkdir()
     Path("models/.gitignore").write_text("/lenet")
-    assert lineage("train@lenet", "abc.dir", "stage")["git.dirty"] == "false"
+    assert origin.of_work_tree()["git.dirty"] == "false"
 
 
 def test_without_a_repository_there_is_no_commit(tracked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tracked.path.parent))
-    assert not {"git.commit", "git.dirty"} & lineage("download", "abc.dir", "stage").keys()
+    assert not {"git.commit", "git.dirty"} & origin.of_work_tree().keys()
 
 
 def test_without_a_commit_there_is_no_commit(tracked) -> None:
     git("init", "--quiet")
-    assert "git.commit" not in lineage("download", "abc.dir", "stage")
+    assert "git.commit" not in origin.of_work_tree()
 
 
 def test_without_git_there_is_no_commit(repository: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert "git.commit" not in lineage("download", "abc.dir", "stage")
+    assert "git.commit" not in origin.of_work_tree()
 
 
 def test_a_dvc_experiment_is_named(tracked, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "dvc.exp_name" not in lineage("train@lenet", "abc.dir", "stage")
+    assert "dvc.exp_name" not in origin.of_work_tree()
     monkeypatch.setenv("DVC_EXP_NAME", "bold-idea")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0123abc")
-    tags = lineage("train@lenet", "abc.dir", "stage")
+    tags = origin.of_work_tree()
     assert (tags["dvc.exp_name"], tags["dvc.baseline_rev"]) == ("bold-idea", "0123abc")

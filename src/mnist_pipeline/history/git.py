@@ -1,0 +1,36 @@
+"""The commits of the repository, asked of git itself."""
+
+import subprocess
+
+from mnist_pipeline.errors import PipelineError
+
+
+def ask(*arguments: str) -> str:
+    """What git prints; nothing where it fails, or where there is no git."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def commit_of(revision: str) -> str:
+    """The full name of the commit that a branch, a tag, a short or a full name means.
+
+    Raises:
+        PipelineError: git knows no such commit.
+    """
+    commit = ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if not commit:
+        raise PipelineError(f"{revision}: git knows no such commit: git log and git tag list those there are")
+    return commit
+
+
+def commits_of(path: str) -> list[str]:
+    """The commits of all branches and tags that changed a file, newest first."""
+    return ask("log", "--branches", "--tags", "--remotes", "--date-order", "--format=%H", "HEAD", "--", path).split()
+
+
+def file_at(commit: str, path: str) -> str:
+    """The content of a text file in a commit; nothing where the commit has none."""
+    return ask("show", f"{commit}:{path}")

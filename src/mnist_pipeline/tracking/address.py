@@ -1,0 +1,13 @@
+"""Where the rows live, told without MLflow, which takes long to import."""
+
+import os
+from pathlib import Path
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI` where it is set, else the SQLite file of the repository.
+
+    DVC runs an experiment in a copy of the repository and says in `DVC_ROOT` where the repository itself is.
+    """
+    root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root}/mlruns/mlflow.db"

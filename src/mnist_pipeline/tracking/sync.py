@@ -1,0 +1,164 @@
+"""Writes the rows that MLflow lacks, from what DVC has recorded and keeps: MLflow is a view of that.
+
+A row that `sync` writes is the one that the stages would have logged, but for its times and its tag `source`.
+Latencies and Data Docs, which are in no file of DVC's, it does not have.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+
+from mnist_pipeline import console, paths
+from mnist_pipeline.errors import PipelineError, in_one_line
+from mnist_pipeline.files import read_json
+from mnist_pipeline.history.cache import Cache
+from mnist_pipeline.history.lock import LockedStage, merge
+from mnist_pipeline.history.revisions import Revision
+from mnist_pipeline.tracking import content, origin, rows
+from mnist_pipeline.tracking.alive import close_dead_runs
+from mnist_pipeline.tracking.content import Version
+from mnist_pipeline.tracking.data_rows import add_data_row
+from mnist_pipeline.tracking.store import Store, open_store
+
+NAMED = 3
+"""How many missing files a message names."""
+RAW, GATE = str(paths.RAW), str(paths.VALIDATION / "metrics.json")
+
+
+@dataclass
+class Outcome:
+    """The names of the rows that were written, how many needed nothing, and which were left out and why."""
+
+    written: list[str] = field(default_factory=list)
+    complete: int = 0
+    left_out: list[str] = field(default_factory=list)
+
+
+def sync(experiment: str, revisions: Sequence[Revision], cache: Cache, pull: bool) -> Outcome:
+    """Adds to the store what it lacks of each revision; of the same weights, the first revision is shown.
+
+    Files that are not in DVC's cache are fetched with `pull`; without it their rows are left out.
+
+    Raises:
+        PipelineError: MLflow or the remote fails; what was written stays, and the same again goes on.
+    """
+    try:
+        store = open_store(experiment)
+        close_dead_runs(store.client)
+        work = _Sync(store, revisions, cache, pull)
+        for revision in revisions:
+            work.add(revision)
+    except (MlflowException, OSError) as error:
+        raise PipelineError(
+            f"MLflow did not take a row: {in_one_line(error)}: mend that and run mnist-pipeline sync"
+        ) from error
+    return work.outcome
+
+
+def _first_commits(revisions: Sequence[Revision]) -> dict[str, Revision]:
+    """The oldest of the commits that records a result, by that result; revisions are newest first."""
+    commits = [revision for revision in revisions if revision.commit and not revision.baseline]
+    return {_result(stage): revision for revision in commits for stage in revision.lock.values()}
+
+
+def _result(stage: LockedStage) -> str:
+    return json.dumps([stage.values, stage.outputs], sort_keys=True)
+
+
+class _Sync:
+    """One walk through revisions."""
+
+    def __init__(self, store: Store, revisions: Sequence[Revision], cache: Cache, pull: bool) -> None:
+        self._store = store
+        self._cache = cache
+        self._pull = pull
+        self._first = _first_commits(revisions)
+        self._seen: set[str] = set()
+        self.outcome = Outcome()
+
+    def add(self, revision: Revision) -> None:
+        for name in revision.lock:
+            kind, _, model = name.partition("@")
+            title = f"{name}, {revision}"
+            try:
+                if kind in ("download", "validate"):
+                    self._add_data(title, revision, kind)
+                elif kind == "train":
+                    self._add_model(title, revision, model)
+            except KeyError as error:
+                self.outcome.left_out.append(f"{title}: another version of the pipeline recorded it, without {error}")
+
+    def _add_data(self, title: str, revision: Revision, kind: str) -> None:
+        stage = revision.lock[kind]
+        files = stage.outputs if kind == "download" else {RAW: stage.dependencies[RAW], GATE: stage.outputs[GATE]}
+        with self._version(title, revision, [stage], files) as version:
+            if version:
+                if kind == "download":
+                    part = content.download(version)
+                else:
+                    part = content.validation(version, read_json(version.root / GATE)["facts"], None)
+                self._count(title, add_data_row(self._store, version, part, "FINISHED", "sync"))
+
+    def _add_model(self, title: str, revision: Revision, model: str) -> None:
+        weights = str(paths.weights(model))
+        train = revision.lock[f"train@{model}"]
+        later = {
+            name: stage
+            for name in rows.LATER_STAGES
+            if (stage := revision.lock.get(f"{name}@{model}"))
+            and stage.dependencies.get(weights) == train.outputs[weights]  # else it is of older weights
+        }
+        files = {RAW: train.dependencies[RAW], **train.outputs}
+        for stage in later.values():
+            files |= stage.outputs
+        with self._version(title, revision, [train, *later.values()], files) as version:
+            if version is None:
+                return
+            row, wrote = rows.find_or_make_row(self._store, version, model)
+            for name in later:
+                part = content.evaluation(version, model) if name == "evaluate" else content.export(version, model, {})
+                if rows.lacks(row, part, newest=revision.commit is None):
+                    rows.add_part(self._store, version, model, part)
+                    wrote = True
+            self._count(title, wrote)
+
+    @contextmanager
+    def _version(
+        self, title: str, revision: Revision, stages: Sequence[LockedStage], files: Mapping[str, str]
+    ) -> Iterator[Version | None]:
+        """The files of a revision in a folder of their own; nothing where they are not at hand or were seen before."""
+        values: dict[str, Any] = {}
+        for stage in stages:
+            merge(values, stage.values)
+        identity = json.dumps([files, values], sort_keys=True)
+        if identity in self._seen or not self._at_hand(title, revision, files):
+            yield None
+            return
+        self._seen.add(identity)
+        with TemporaryDirectory() as folder:
+            self._cache.place(files, Path(folder))
+            first = self._first.get(_result(stages[0]), revision)
+            yield Version(values, origin.of(first), Path(folder))
+
+    def _at_hand(self, title: str, revision: Revision, files: Mapping[str, str]) -> bool:
+        missing = self._cache.missing(files)
+        if missing and self._pull:
+            self._cache.fetch({path: files[path] for path in missing})
+            missing = self._cache.missing(files)
+        if missing:
+            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+            self.outcome.left_out.append(f"{title}: not in DVC's cache: {', '.join(missing[:NAMED])}{more}")
+        return not missing
+
+    def _count(self, title: str, wrote: bool) -> None:
+        if wrote:
+            self.outcome.written.append(title)
+            console.say(f"sync: wrote the row of {title}")
+        else:
+            self.outcome.complete += 1
