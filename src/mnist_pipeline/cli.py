@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Bump = Literal["major", "minor", "patch"]
 Model = Annotated[str, typer.Argument(help="A model that params.yaml has a section for, such as lenet.")]
 
 
@@ -73,6 +74,39 @@ def sync(
     from mnist_pipeline.tasks import sync
 
     sync.run(load_params().tracking, rev or [], all_commits, experiments, pull, if_changed)
+
+
+@app.command(rich_help_panel="Results")
+def lineage(
+    of: Annotated[str, typer.Argument(help="A file, a run id, models:/<name>@<alias>, a commit, or a tag.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell which commit, data and parameters made an artifact, and what MLflow shows of it."""
+    from mnist_pipeline.params import load_params
+    from mnist_pipeline.tasks import lineage
+
+    lineage.run(load_params(), of, as_json)
+
+
+@app.command(rich_help_panel="Results")
+def promote(
+    model: Model,
+    bump: Annotated[Bump, typer.Option(help="The part of the version to raise.")] = "minor",
+) -> None:
+    """Make the model of this commit the champion, unless it is worse than the present one."""
+    from mnist_pipeline.params import load_params
+    from mnist_pipeline.tasks import promote
+
+    promote.run(load_params(), model, bump)
+
+
+@app.command(rich_help_panel="Results")
+def rollback(model: Model) -> None:
+    """Make the previous champion champion again."""
+    from mnist_pipeline.params import load_params
+    from mnist_pipeline.tasks import promote
+
+    promote.roll_back(load_params(), model)
 
 
 @app.command(rich_help_panel="Results")

@@ -144,10 +144,18 @@ class Export(Section):
     latency_repeats: Annotated[int, Field(ge=1, le=100_000)]
 
 
+class Promote(Section):
+    """What makes a model too bad to follow the champion."""
+
+    significance: Annotated[float, Field(gt=0, lt=1)]
+    max_class_drop: Share
+
+
 class Tracking(Section):
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
     strict: bool
     patience_seconds: Annotated[float, Field(gt=0, le=3600)]
+    promote: Promote
 
 
 class Params(Section):

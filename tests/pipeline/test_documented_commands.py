@@ -11,7 +11,7 @@ import pytest
 from servers import free_port, running
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/experiments.md")
+PAGES = ("README.md", "docs/promotion.md", "docs/experiments.md")
 SERVING = ROOT / "docs/serving.md"
 WITHOUT_INSTALLING = "--assume-old=.venv/.installed"
 """The tests run in an environment that is already there."""

@@ -157,6 +157,6 @@ def test_an_unknown_commit_ends_in_one_line(reproduced) -> None:
 def test_an_unreachable_server_is_an_error_or_at_the_end_of_make_repro_a_warning(reproduced) -> None:
     nobody = ("env", "MLFLOW_TRACKING_URI=http://127.0.0.1:1", "mnist-pipeline", "sync")
     start = time.monotonic()
-    assert reproduced.run(*nobody, code=1).startswith("error: MLflow did not take a row: ")
-    assert reproduced.run(*nobody, "--if-changed").startswith("warning: MLflow did not take a row: ")
+    assert reproduced.run(*nobody, code=1).startswith("error: MLflow fails: ")
+    assert reproduced.run(*nobody, "--if-changed").startswith("warning: MLflow fails: ")
     assert time.monotonic() - start < 60

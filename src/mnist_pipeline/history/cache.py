@@ -58,6 +58,10 @@ class Cache:
                 f"the DVC remote gives no files: {in_one_line(error)}: mend that and run again"
             ) from error
 
+    def stale(self, stages: Sequence[str]) -> list[str]:
+        """Which of these stages and of those that they depend on would run again, or have changed outputs."""
+        return sorted(self._repo.status(targets=list(stages), with_deps=True))
+
     def experiments(self) -> list[Revision]:
         """What DVC recorded for each experiment, those that the queue has run among them."""
         try:

@@ -14,6 +14,21 @@ def ask(*arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def command(*arguments: str) -> str:
+    """What git prints.
+
+    Raises:
+        PipelineError: git fails, or there is none.
+    """
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise PipelineError("git is not installed, or not on the path") from error
+    if done.returncode:
+        raise PipelineError(f"git {arguments[0]}: {' '.join(done.stderr.split())}")
+    return done.stdout
+
+
 def commit_of(revision: str) -> str:
     """The full name of the commit that a branch, a tag, a short or a full name means.
 

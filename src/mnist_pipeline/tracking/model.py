@@ -20,6 +20,8 @@ from mnist_pipeline.serving.network import read_network
 from mnist_pipeline.tracking.store import without_noise
 
 REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime")
+REGISTERED = "registered"
+"""Tag of a model that is a version in the registry: it outlives its row."""
 ROW = "row"
 """Tag of a model: the run that shows it. `source_run_id` cannot follow when a new row takes the place of an old one."""
 
@@ -50,8 +52,16 @@ def log_onnx_model(client: MlflowClient, run_id: str, name: str, file: Path) -> 
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, _last_epoch(run))])
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     for other in former:
-        client.delete_logged_model(other.model_id)
+        retire_model(client, other)
     return True
+
+
+def retire_model(client: MlflowClient, model: LoggedModel) -> None:
+    """Takes a model from its row, and deletes it unless the registry has it."""
+    if REGISTERED in model.tags:
+        client.set_logged_model_tags(model.model_id, {ROW: "none"})
+    else:
+        client.delete_logged_model(model.model_id)
 
 
 def move_models(client: MlflowClient, old: Run, run_id: str) -> None:

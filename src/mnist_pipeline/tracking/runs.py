@@ -13,7 +13,7 @@ from numpy import dtype
 
 from mnist_pipeline import paths
 from mnist_pipeline.tracking.content import DataUse, Part
-from mnist_pipeline.tracking.model import find_models
+from mnist_pipeline.tracking.model import find_models, retire_model
 
 LIMIT = 1000
 """The most metrics that MLflow takes in one batch."""
@@ -28,7 +28,7 @@ def find_runs(client: MlflowClient, experiment: str, tags: Mapping[str, str]) ->
 def delete_run(client: MlflowClient, run_id: str) -> None:
     """Deletes a run and its models as MLflow's pages do: only `mlflow gc` takes the files."""
     for model in find_models(client, run_id):
-        client.delete_logged_model(model.model_id)
+        retire_model(client, model)
     client.delete_run(run_id)
 
 

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from mnist_pipeline.errors import PipelineError, in_one_line
 from mnist_pipeline.tracking.address import tracking_uri
 
 MODEL_VIEW = {"mlflow.experimentKind": "custom_model_development"}
@@ -81,6 +82,19 @@ def open_store(experiment: str) -> Store:
     except (SQLAlchemyError, sqlite3.Error, ImportError) as error:  # the driver of another database may be missing
         raise MlflowException(f"{uri}: {error}") from error
     return Store(client, models, data, database)
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """Turns what fails between here and MLflow into one message; `requests` raises `OSError`s too.
+
+    Raises:
+        PipelineError: something did.
+    """
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        raise PipelineError(f"MLflow fails: {in_one_line(error)}: mend that and run the same again") from error
 
 
 @contextmanager

@@ -12,10 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mlflow.exceptions import MlflowException
-
 from mnist_pipeline import console, paths
-from mnist_pipeline.errors import PipelineError, in_one_line
 from mnist_pipeline.files import read_json
 from mnist_pipeline.history.cache import Cache
 from mnist_pipeline.history.lock import LockedStage, merge
@@ -24,7 +21,7 @@ from mnist_pipeline.tracking import content, origin, rows
 from mnist_pipeline.tracking.alive import close_dead_runs
 from mnist_pipeline.tracking.content import Version
 from mnist_pipeline.tracking.data_rows import add_data_row
-from mnist_pipeline.tracking.store import Store, open_store
+from mnist_pipeline.tracking.store import Store, open_store, told_in_one_line
 
 NAMED = 3
 """How many missing files a message names."""
@@ -48,16 +45,12 @@ def sync(experiment: str, revisions: Sequence[Revision], cache: Cache, pull: boo
     Raises:
         PipelineError: MLflow or the remote fails; what was written stays, and the same again goes on.
     """
-    try:
+    with told_in_one_line():
         store = open_store(experiment)
         close_dead_runs(store.client)
         work = _Sync(store, revisions, cache, pull)
         for revision in revisions:
             work.add(revision)
-    except (MlflowException, OSError) as error:
-        raise PipelineError(
-            f"MLflow did not take a row: {in_one_line(error)}: mend that and run mnist-pipeline sync"
-        ) from error
     return work.outcome
 
 
