@@ -38,7 +38,7 @@ ui: .venv/.installed ## serve the MLflow pages on http://127.0.0.1:5000 (another
 	mnist-pipeline ui --port $(PORT)
 
 lock: .venv/.installed ## pin every dependency anew in requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --group dev \
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --all-extras --group dev \
 		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
 clean: ## remove the environment and caches; data, models, reports and mlruns stay
