@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ TINY: dict[str, Any] = {"epochs": 2, "batch_size": 32}
 
 @dataclass(frozen=True)
 class Project:
+    """A repository in a folder of its own, which is the home folder of its commands; `extra` is their environment."""
+
     path: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, *command: str, code: int | None = 0) -> str:
         """Runs a command in the project; returns all that it printed. `code=None` accepts any exit code."""
@@ -39,8 +43,9 @@ class Project:
         who = {
             f"GIT_{role}_{what}": "tester@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
         }
-        outside = {"DVC_GLOBAL_CONFIG_DIR": str(self.path.parent), "DVC_SYSTEM_CONFIG_DIR": str(self.path.parent)}
-        return {**kept, **who, **outside, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        home = str(self.path.parent)  # the default remote is in the home folder, and the tests' own must not be written
+        outside = {"HOME": home, "DVC_GLOBAL_CONFIG_DIR": home, "DVC_SYSTEM_CONFIG_DIR": home}
+        return {**kept, **who, **outside, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **self.extra}
 
     def read(self, name: str) -> str:
         return (self.path / name).read_text()
@@ -51,6 +56,11 @@ class Project:
 
     def write_params(self, content: dict[str, Any]) -> None:
         (self.path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def clone(self, path: Path) -> "Project":
+        """Another clone of the same user's, without anything that git does not keep."""
+        self.run("git", "clone", "--quiet", ".", str(path))
+        return Project(path, {**self.extra, "HOME": self.environment()["HOME"]})
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "--all")
@@ -72,6 +82,6 @@ def make_project(path: Path, data: Path) -> Project:
     project.write_params(params)
     project.run("git", "init", "--quiet", "--initial-branch", "main")
     project.run("dvc", "init", "--quiet")
-    project.run("dvc", "config", "core.analytics", "false")
+    shutil.copy(ROOT / ".dvc/config", path / ".dvc/config")
     project.commit("A project with tiny data")
     return project
