@@ -24,6 +24,9 @@ repro: .venv/.installed ## run the pipeline on real data and print the results
 test: .venv/.installed ## run the test suite
 	python -m pytest
 
+system: .venv/.installed ## test against real servers: MLflow on PostgreSQL and S3, DVC over S3 and SSH
+	python -m pytest tests/system
+
 check: .venv/.installed ## lint, types, import rules
 	ruff check
 	ruff format --check
@@ -37,12 +40,15 @@ format: .venv/.installed ## format the code and mend what ruff can
 ui: .venv/.installed ## serve the MLflow pages on http://127.0.0.1:5000 (another: PORT=5001)
 	mnist-pipeline ui --port $(PORT)
 
-lock: .venv/.installed ## pin every dependency anew in requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --all-extras --group dev \
-		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock"
+
+lock: .venv/.installed ## pin every dependency anew in requirements.lock, and those of the server's image
+	$(PIN) --all-extras --group dev --output-file requirements.lock pyproject.toml
+	$(PIN) --constraint requirements.lock --output-file deploy/requirements.lock deploy/requirements.in
 
 clean: ## remove the environment and caches; data, models, reports and mlruns stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .cache build src/*.egg-info
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help repro test check format ui lock clean
+.PHONY: help repro test system check format ui lock clean

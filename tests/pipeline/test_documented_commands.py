@@ -13,8 +13,8 @@ from servers import free_port, running
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/promotion.md", "docs/experiments.md")
 SERVING = ROOT / "docs/serving.md"
-ELSEWHERE = (ROOT / "docs/artifacts.md",)
-"""Their commands need a second clone; test_remote.py runs them."""
+ELSEWHERE = (ROOT / "docs/artifacts.md", ROOT / "docs/team-servers.md")
+"""Their commands need a second clone, or servers; test_remote.py and tests/system run them."""
 WITHOUT_INSTALLING = "--assume-old=.venv/.installed"
 """The tests run in an environment that is already there."""
 
