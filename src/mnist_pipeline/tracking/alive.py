@@ -1,11 +1,13 @@
-"""Which trainings still run: a row must not say "running" for ever when its process was killed.
+"""Which rows are still written: none must say "running" for ever when its process was killed or MLflow failed.
 
-A training keeps a lock beside a note that is named after its store and its run. The system frees the lock when the
-process ends, however it ends, so a note whose lock can be taken is of a dead training.
+Whoever writes a row keeps a lock beside a note that is named after its store and its run. The system frees the lock
+when the process ends, however it ends, so a note whose lock can be taken is of a dead one.
 """
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -35,6 +37,18 @@ class Mark:
 
     def take_away(self) -> None:
         _remove(self._note, self._lock)
+
+
+@contextmanager
+def marked(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Marks a run while its row is written at once; of a row that cannot be finished, nothing will be left."""
+    mark = Mark(client, run_id)
+    try:
+        yield
+    except BaseException:
+        mark.leave()
+        raise
+    mark.take_away()
 
 
 def close_dead_runs(client: MlflowClient) -> None:

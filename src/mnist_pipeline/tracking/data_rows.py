@@ -3,6 +3,7 @@
 from mlflow.entities import Run
 
 from mnist_pipeline.tracking import runs
+from mnist_pipeline.tracking.alive import marked
 from mnist_pipeline.tracking.content import Part, Version
 from mnist_pipeline.tracking.store import Store
 
@@ -17,8 +18,9 @@ def add_data_row(store: Store, version: Version, part: Part, status: str, source
             return False
         tags |= {"source": source, **version.origin}
         run = store.client.create_run(store.data, run_name=f"{part.stage}-{data_md5[:7]}", tags=tags)
-        runs.add(store.client, run.info.run_id, part)
-        store.client.set_terminated(run.info.run_id, status)
+        with marked(store.client, run.info.run_id):
+            runs.add(store.client, run.info.run_id, part)
+            store.client.set_terminated(run.info.run_id, status)
         return True
 
 

@@ -7,19 +7,18 @@ A store that cannot be reached costs the row, never the stage: `mnist-pipeline s
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from mlflow.exceptions import MlflowException
 
 from mnist_pipeline import console
-from mnist_pipeline.errors import PipelineError, in_one_line
+from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.params import Params, Tracking
 from mnist_pipeline.tracking import content, origin, rows, runs
 from mnist_pipeline.tracking.alive import Mark, close_dead_runs
 from mnist_pipeline.tracking.content import Version
 from mnist_pipeline.tracking.data_rows import add_data_row
-from mnist_pipeline.tracking.store import Store, open_store
+from mnist_pipeline.tracking.store import Store, open_store, reason, without_noise
 
 
 @contextmanager
@@ -30,14 +29,19 @@ def _never_costs_a_stage(settings: Tracking) -> Iterator[None]:
         PipelineError: that happened, and `tracking.strict` is true.
     """
     try:
-        yield
+        with without_noise():
+            yield
     except (MlflowException, OSError) as error:
-        reason = in_one_line(error)
+        told = reason(error)
         if settings.strict:
             raise PipelineError(
-                f"MLflow did not take the row: {reason}: mend that, or let stages go on without: tracking.strict: false"
+                f"MLflow did not take the row: {told}: mend that, or let stages go on without: tracking.strict: false"
             ) from error
-        console.say(f"warning: MLflow did not take the row: {reason}. The stage goes on; mnist-pipeline sync adds it.")
+        console.say(f"warning: MLflow did not take the row: {told}. The stage goes on; mnist-pipeline sync adds it.")
+
+
+def _store(settings: Tracking) -> Store:
+    return open_store(settings.experiment, settings.patience_seconds)
 
 
 def publish_download(params: Params) -> None:
@@ -45,7 +49,7 @@ def publish_download(params: Params) -> None:
     version = work_tree(params)
     part = content.download(version)
     with _never_costs_a_stage(params.tracking):
-        add_data_row(open_store(params.tracking.experiment), version, part, "FINISHED", "stage")
+        add_data_row(_store(params.tracking), version, part, "FINISHED", "stage")
 
 
 def publish_validation(params: Params, passed: bool, facts: Mapping[str, Any], data_docs: Path | None) -> None:
@@ -56,7 +60,7 @@ def publish_validation(params: Params, passed: bool, facts: Mapping[str, Any], d
     version = work_tree(params)
     part = content.validation(version, facts, data_docs)
     with _never_costs_a_stage(params.tracking):
-        store = open_store(params.tracking.experiment)
+        store = _store(params.tracking)
         add_data_row(store, version, part, "FINISHED" if passed else "FAILED", "stage")
 
 
@@ -79,12 +83,12 @@ class TrainingRun:
         self._store: Store | None = None
         self._mark: Mark | None = None
         self._run_id = ""
-        self._spent = 0.0
-        with self._patience(), _never_costs_a_stage(self._tracking):
-            store = open_store(self._tracking.experiment)
+        with _never_costs_a_stage(self._tracking):
+            store = _store(self._tracking)
             close_dead_runs(store.client)
-            self._run_id = rows.open_row(store, self._version, model, self._settings, "stage")
+            self._run_id = rows.open_row(store, self._version, model, "stage")
             self._mark = Mark(store.client, self._run_id)
+            runs.add(store.client, self._run_id, self._settings)
             self._store = store
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -92,7 +96,6 @@ class TrainingRun:
         with self._store_until_it_fails() as store:
             if store:
                 runs.log_metrics(store.client, self._run_id, content.epoch_metrics(metrics), epoch)
-        self._demand_patience()
 
     def finish(self) -> None:
         """Completes the row from the files that training wrote."""
@@ -112,25 +115,9 @@ class TrainingRun:
     @contextmanager
     def _store_until_it_fails(self) -> Iterator[Store | None]:
         store, self._store = self._store, None
-        with self._patience(), _never_costs_a_stage(self._tracking):
+        with _never_costs_a_stage(self._tracking):
             yield store
             self._store = store
-
-    @contextmanager
-    def _patience(self) -> Iterator[None]:
-        start = monotonic()
-        try:
-            yield
-        finally:
-            self._spent += monotonic() - start
-
-    def _demand_patience(self) -> None:
-        limit = self._tracking.patience_seconds
-        if self._store and self._spent > limit:
-            with self._store_until_it_fails():
-                raise TimeoutError(
-                    f"this training waited {self._spent:.0f} s for it, more than tracking.patience_seconds: {limit:g}"
-                )
 
     def _let_go(self) -> None:
         if self._mark is None:
@@ -158,7 +145,7 @@ def publish_evaluation(params: Params, model: str) -> None:
     version = work_tree(params)
     part = content.evaluation(version, model)
     with _never_costs_a_stage(params.tracking):
-        rows.add_part(open_store(params.tracking.experiment), version, model, part)
+        rows.add_part(_store(params.tracking), version, model, part)
 
 
 def publish_export(params: Params, model: str, timings: Mapping[str, float]) -> None:
@@ -166,4 +153,4 @@ def publish_export(params: Params, model: str, timings: Mapping[str, float]) -> 
     version = work_tree(params)
     part = content.export(version, model, timings)
     with _never_costs_a_stage(params.tracking):
-        rows.add_part(open_store(params.tracking.experiment), version, model, part)
+        rows.add_part(_store(params.tracking), version, model, part)

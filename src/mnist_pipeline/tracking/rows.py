@@ -17,6 +17,7 @@ from mlflow.entities import Run
 
 from mnist_pipeline import paths
 from mnist_pipeline.tracking import content, runs
+from mnist_pipeline.tracking.alive import marked
 from mnist_pipeline.tracking.content import Part, Version
 from mnist_pipeline.tracking.model import log_onnx_model, move_models, show_metrics
 from mnist_pipeline.tracking.store import Store
@@ -25,12 +26,10 @@ LATER_STAGES = {"evaluate": "test/", "export": "onnx/"}
 """The stages that add to a row, each with the prefix of its metrics; its parameters have its name."""
 
 
-def open_row(store: Store, version: Version, model: str, settings: Part, source: str) -> str:
-    """A new row of a model that begins to train; `source` is `stage` or `sync`. Returns its id."""
+def open_row(store: Store, version: Version, model: str, source: str) -> str:
+    """A new and empty row of a model that begins to train; `source` is `stage` or `sync`. Returns its id."""
     tags = {"dvc.stage": f"train@{model}", "data.md5": version.data_md5, "source": source, **version.origin}
-    run_id = str(store.client.create_run(store.models, run_name=model, tags=tags).info.run_id)
-    runs.add(store.client, run_id, settings)
-    return run_id
+    return str(store.client.create_run(store.models, run_name=model, tags=tags).info.run_id)
 
 
 def complete_row(store: Store, version: Version, run_id: str, model: str, settings: Part, results: Part) -> None:
@@ -108,10 +107,12 @@ def _contradicts(row: Run, part: Part) -> bool:
 def _row_from_files(store: Store, version: Version, model: str, settings: Part) -> Run:
     history = list(content.history(version, model))  # all is read before there is half a row
     md5, results = version.weights_md5(model), content.training_results(version, model)
-    run_id = open_row(store, version, model, settings, "sync")
-    for epoch, metrics in history:
-        runs.log_metrics(store.client, run_id, metrics, epoch)
-    _close(store, run_id, model, md5, results)
+    run_id = open_row(store, version, model, "sync")
+    with marked(store.client, run_id):
+        runs.add(store.client, run_id, settings)
+        for epoch, metrics in history:
+            runs.log_metrics(store.client, run_id, metrics, epoch)
+        _close(store, run_id, model, md5, results)
     return store.client.get_run(run_id)
 
 

@@ -1,6 +1,7 @@
 """Where the rows live: a server that `MLFLOW_TRACKING_URI` names, or one SQLite file for the whole repository."""
 
 import logging
+import math
 import os
 import sqlite3
 import warnings
@@ -8,14 +9,16 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mnist_pipeline.errors import PipelineError, in_one_line
 from mnist_pipeline.tracking.address import tracking_uri
+from mnist_pipeline.tracking.patience import patient
 
 MODEL_VIEW = {"mlflow.experimentKind": "custom_model_development"}
 """Opens an experiment in MLflow's model-training view; without it MLflow guesses."""
@@ -62,8 +65,10 @@ class Store:
         return _one_at_a_time(self.database)
 
 
-def open_store(experiment: str) -> Store:
+def open_store(experiment: str, patience: float = math.inf) -> Store:
     """Opens the store, and makes it and its experiments where they are missing.
+
+    Its client raises when its calls have taken more than `patience` seconds in all.
 
     Raises:
         MlflowException: the server does not answer, or the SQLite file is not one of MLflow's.
@@ -74,7 +79,9 @@ def open_store(experiment: str) -> Store:
     database = _database(uri)
     try:
         with _one_at_a_time(database), without_noise():
-            client = MlflowClient(uri)
+            if database:
+                _make(database)
+            client = patient(MlflowClient(uri), patience)
             if database:
                 _mend_locations(database)
             models = _experiment(client, experiment, database)
@@ -86,24 +93,28 @@ def open_store(experiment: str) -> Store:
 
 @contextmanager
 def told_in_one_line() -> Iterator[None]:
-    """Turns what fails between here and MLflow into one message; `requests` raises `OSError`s too.
+    """Turns what fails between here and MLflow into one message, and nothing else; `requests` raises `OSError`s too.
 
     Raises:
         PipelineError: something did.
     """
     try:
-        yield
+        with without_noise():
+            yield
     except (MlflowException, OSError) as error:
-        raise PipelineError(f"MLflow fails: {in_one_line(error)}: mend that and run the same again") from error
+        raise PipelineError(f"MLflow fails: {reason(error)}: mend that and run the same again") from error
 
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """Silences what MLflow tells of its migrations and its own deprecations; no user could act on it."""
+    """Silences what MLflow tells of its migrations, its own deprecations and its database's errors.
+
+    No user could act on the first two, and each error is raised too.
+    """
     loggers = [logging.getLogger(name) for name in ("alembic", "mlflow.store.db.utils")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -111,6 +122,16 @@ def without_noise() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one line; a database's error without the SQL, which buries it."""
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, DBAPIError) and cause.orig:
+            return f"its database: {in_one_line(cause.orig)}"
+        cause = cause.__cause__
+    return in_one_line(error)
 
 
 def _set_defaults() -> None:
@@ -130,6 +151,15 @@ def _one_at_a_time(database: Path | None) -> Iterator[None]:
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(database.parent / ".lock", timeout=LOCK_SECONDS):
         yield
+
+
+def _make(database: Path) -> None:
+    """An empty database, whole or not at all: MLflow cannot go on from tables that a full disk left half made."""
+    if not database.exists():
+        with TemporaryDirectory(dir=database.parent, prefix=".new-") as folder:
+            new = Path(folder) / database.name
+            MlflowClient(f"sqlite:///{new}")
+            new.replace(database)
 
 
 def _experiment(client: MlflowClient, name: str, database: Path | None) -> str:

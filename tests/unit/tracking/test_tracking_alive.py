@@ -3,15 +3,16 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mnist_pipeline import paths
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.tracking import publish, runs
+from mnist_pipeline.tracking import patience, publish, runs
 from mnist_pipeline.tracking.alive import close_dead_runs
 
 MODEL = "lenet"
@@ -117,15 +118,37 @@ def test_strict_tracking_is_an_error(tracked, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_slow_store_is_given_up_when_patience_ends(tracked, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
-    tracked.change("tracking", patience_seconds=0.5)
-    prompt = runs.log_metrics
+    prompt, clock = MlflowClient.log_batch, 0.0
 
-    def slowly(*arguments: object) -> None:
-        time.sleep(0.6)
-        prompt(*arguments)
+    def slowly(*arguments: Any, **options: Any) -> None:
+        nonlocal clock
+        clock += 20
+        prompt(*arguments, **options)
 
-    monkeypatch.setattr(runs, "log_metrics", slowly)
+    monkeypatch.setattr(patience, "monotonic", lambda: clock)
+    monkeypatch.setattr(MlflowClient, "log_batch", slowly)
     tracked.train()
     (line,) = capfd.readouterr().err.splitlines()
-    assert "more than tracking.patience_seconds: 0.5" in line
+    assert "this stage waited 40 s for it, more than tracking.patience_seconds: 30" in line
     assert tracked.history(tracked.row(), "train/loss") == [(1, 2.5)]
+    tracked.evaluate()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "this stage waited 40 s for it" in line
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate", "publish_download"])
+def test_a_row_that_mlflow_failed_at_once_is_none(tracked, stage: str, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    def die(*_: object) -> None:
+        raise MlflowException("connection reset")
+
+    tracked.write_training()
+    with monkeypatch.context() as dying:
+        dying.setattr(runs, "add", die)
+        if stage == "publish_download":
+            publish.publish_download(tracked.params)
+        else:
+            getattr(tracked, stage)()
+    assert [row.info.status for row in [*tracked.rows(), *tracked.data_rows()]] == ["RUNNING"]
+    close_dead_runs(tracked.store.client)
+    assert [*tracked.rows(), *tracked.data_rows()] == []
+    assert notes() == []

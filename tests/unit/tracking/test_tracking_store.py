@@ -2,14 +2,18 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 from pydantic import ValidationError
 
 from mnist_pipeline.params import Tracking
+from mnist_pipeline.tracking import store
 from mnist_pipeline.tracking.store import open_store, tracking_uri
 
 ROOT = Path(__file__).parents[3]
@@ -22,9 +26,9 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_two_experiments_that_open_in_the_model_view(empty: Path) -> None:
-    store = open_store("digits")
-    for experiment, name in ((store.models, "digits"), (store.data, "digits-data")):
-        found = store.client.get_experiment(experiment)
+    opened = open_store("digits")
+    for experiment, name in ((opened.models, "digits"), (opened.data, "digits-data")):
+        found = opened.client.get_experiment(experiment)
         assert found.name == name
         assert found.artifact_location == f"{empty}/mlruns/artifacts/{name}"
         assert found.tags["mlflow.experimentKind"] == "custom_model_development"
@@ -35,6 +39,30 @@ def test_two_experiments_that_open_in_the_model_view(empty: Path) -> None:
 def test_a_name_that_is_no_folder_s_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="experiment"):
         Tracking(experiment=name)
+
+
+def test_a_database_that_was_cut_off_while_it_was_made_is_made_anew(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(uri: str) -> None:
+        with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as half, half:
+            half.execute("CREATE TABLE _alembic_tmp_params (key TEXT)")
+        raise MlflowException("database or disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(store, "MlflowClient", cut_off)
+        with pytest.raises(MlflowException):
+            open_store("digits")
+    assert open_store("digits").client.get_experiment_by_name("digits")
+    assert sorted(path.name for path in Path("mlruns").iterdir()) == [".lock", "mlflow.db"]
+
+
+def test_a_database_s_error_is_one_line_that_names_the_cause(tracked, capfd) -> None:
+    with closing(sqlite3.connect("mlruns/mlflow.db")) as connection, connection:
+        connection.execute("CREATE TRIGGER full BEFORE INSERT ON runs BEGIN SELECT RAISE(FAIL, 'no room'); END")
+    tracked.train()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("warning: MLflow did not take the row: its database: no room. ")
 
 
 def test_opening_again_finds_the_same_experiments(tracked) -> None:
@@ -64,10 +92,10 @@ def test_a_copy_that_dvc_runs_in_writes_to_the_repository(tracked, monkeypatch: 
 
 def test_the_user_s_address_wins(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{empty}/elsewhere/rows.db")
-    store = open_store("digits")
+    opened = open_store("digits")
     assert (empty / "elsewhere/rows.db").exists()
     assert not (empty / "mlruns").exists()
-    assert store.client.get_experiment(store.models).artifact_location == f"{empty}/elsewhere/artifacts/digits"
+    assert opened.client.get_experiment(opened.models).artifact_location == f"{empty}/elsewhere/artifacts/digits"
 
 
 def test_an_empty_address_is_none(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
