@@ -27,6 +27,9 @@ test: .venv/.installed ## run the test suite
 system: .venv/.installed ## test against real servers: MLflow on PostgreSQL and S3, DVC over S3 and SSH
 	python -m pytest tests/system
 
+bench: .venv/.installed ## measure what failures of MLflow cost a training
+	PYTHONPATH=tests python benchmarks/tracking_failures.py 2>/dev/null
+
 check: .venv/.installed ## lint, types, import rules
 	ruff check
 	ruff format --check
@@ -49,6 +52,6 @@ lock: .venv/.installed ## pin every dependency anew in requirements.lock, and th
 
 clean: ## remove the environment and caches; data, models, reports and mlruns stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .cache build src/*.egg-info
-	find src tests -name __pycache__ -prune -exec rm -rf {} +
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help repro test system check format ui lock clean
+.PHONY: help repro test system bench check format ui lock clean

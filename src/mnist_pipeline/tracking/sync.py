@@ -18,6 +18,7 @@ from mnist_pipeline.history.cache import Cache
 from mnist_pipeline.history.lock import LockedStage, merge
 from mnist_pipeline.history.revisions import Revision
 from mnist_pipeline.tracking import content, origin, rows
+from mnist_pipeline.tracking.alive import close_dead_runs
 from mnist_pipeline.tracking.content import Version
 from mnist_pipeline.tracking.data_rows import add_data_row
 from mnist_pipeline.tracking.store import Store, open_store, told_in_one_line
@@ -46,6 +47,7 @@ def sync(experiment: str, revisions: Sequence[Revision], cache: Cache, pull: boo
     """
     with told_in_one_line():
         store = open_store(experiment)
+        close_dead_runs(store.client)
         work = _Sync(store, revisions, cache, pull)
         for revision in revisions:
             work.add(revision)
