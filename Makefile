@@ -51,7 +51,7 @@ lock: .venv/.installed ## pin every dependency anew in requirements.lock, and th
 	$(PIN) --constraint requirements.lock --output-file deploy/requirements.lock deploy/requirements.in
 
 clean: ## remove the environment and caches; data, models, reports and mlruns stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .cache build src/*.egg-info
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .cache/download .cache/data_docs build src/*.egg-info
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: help repro test system bench check format ui lock clean

@@ -132,6 +132,7 @@ def main() -> None:
     # OpenMP's threads wait busily by default, and two trainings at once, as the queue runs them, starve each other.
     # The variable is read when OpenMP loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads it when it is imported
     try:
         app()
     except PipelineError as error:

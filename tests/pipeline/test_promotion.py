@@ -105,6 +105,14 @@ def test_the_first_model_becomes_champion(trained) -> None:
     assert champion(trained) == (trained.path / ONNX).read_bytes()
 
 
+def test_a_lost_registry_is_made_again_with_the_tag_that_is_there(trained) -> None:
+    shutil.rmtree(trained.path / "mlruns")
+    trained.run("mnist-pipeline", "sync")
+    assert "mlp version 1 is champion" in trained.run("mnist-pipeline", "promote", "mlp")
+    assert aliases(trained) == {"champion": "1"}
+    assert trained.run("git", "tag").split() == ["mlp@v1.0.0"]
+
+
 def test_the_champion_is_not_promoted_twice(trained) -> None:
     assert "champion already" in trained.run("mnist-pipeline", "promote", "mlp")
     assert aliases(trained) == {"champion": "1"}
@@ -156,6 +164,14 @@ def test_a_worse_model_is_refused_with_the_reason(trained) -> None:
     assert printed.startswith("error: not promoted: worse than version 1, with p below 0.05")
     assert aliases(trained) == {"champion": "1"}
     assert trained.run("git", "tag").split() == ["mlp@v1.0.0"]
+
+
+def test_without_a_registry_the_tag_is_what_to_beat(trained) -> None:
+    (trained.path / "mlruns").rename(trained.path.parent / "mlruns")
+    trained.run("mnist-pipeline", "sync")
+    assert "error: not promoted: worse than mlp@v1.0.0" in trained.run("mnist-pipeline", "promote", "mlp", code=1)
+    shutil.rmtree(trained.path / "mlruns")
+    (trained.path.parent / "mlruns").rename(trained.path / "mlruns")
 
 
 def test_a_class_that_falls_is_refused(trained) -> None:

@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.scm import SCMError
 from dvc_data.hashfile.hash_info import HashInfo
 
 from mnist_pipeline.errors import PipelineError, in_one_line
@@ -23,8 +24,8 @@ class Cache:
     def __init__(self) -> None:
         try:
             self._repo = Repo()
-        except NotDvcRepoError as error:
-            raise PipelineError(f"{Path.cwd()}: no repository of DVC: run this in the root of the project") from error
+        except (DvcException, SCMError) as error:
+            raise PipelineError(f"{Path.cwd()}: DVC does not work here: {in_one_line(error)}") from error
 
     def missing(self, outputs: Mapping[str, str]) -> list[str]:
         """The paths of outputs, each given with its MD5, that are not in the cache, or not whole."""
@@ -60,7 +61,10 @@ class Cache:
 
     def stale(self, stages: Sequence[str]) -> list[str]:
         """Which of these stages and of those that they depend on would run again, or have changed outputs."""
-        return sorted(self._repo.status(targets=list(stages), with_deps=True))
+        try:
+            return sorted(self._repo.status(targets=list(stages), with_deps=True))
+        except DvcException as error:
+            raise PipelineError(f"DVC cannot tell what is up to date: {in_one_line(error)}") from error
 
     def experiments(self) -> list[Revision]:
         """What DVC recorded for each experiment, those that the queue has run among them."""

@@ -4,14 +4,15 @@ import subprocess
 
 from mnist_pipeline.errors import PipelineError
 
+EVERYWHERE = ("--full-history", "--branches", "--tags", "--remotes")
+
 
 def ask(*arguments: str) -> str:
     """What git prints; nothing where it fails, or where there is no git."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        return command(*arguments).strip()
+    except PipelineError:
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def command(*arguments: str) -> str:
@@ -43,7 +44,13 @@ def commit_of(revision: str) -> str:
 
 def commits_of(path: str) -> list[str]:
     """The commits of all branches and tags that changed a file, newest first."""
-    return ask("log", "--branches", "--tags", "--remotes", "--date-order", "--format=%H", "HEAD", "--", path).split()
+    return ask("log", *EVERYWHERE, "--date-order", "--format=%H", "HEAD", "--", path).split()
+
+
+def first_commit_with(text: str, path: str) -> str | None:
+    """The oldest commit of all branches and tags in which a text stands in a file; none where none has it."""
+    found = ask("log", *EVERYWHERE, "--date-order", "--reverse", f"-S{text}", "--format=%H", "HEAD", "--", path).split()
+    return found[0] if found else None
 
 
 def file_at(commit: str, path: str) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mnist_pipeline import paths
+from mnist_pipeline import console, paths
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.history import git
 from mnist_pipeline.history.lock import Lock, parse_lock
@@ -51,8 +51,16 @@ def at(revision: str) -> Revision:
 
 def all_commits() -> list[Revision]:
     """What DVC had recorded in each commit of all branches and tags that changed it, newest first."""
-    locks = {commit: _lock_of(commit) for commit in git.commits_of(str(paths.LOCK))}
-    return [Revision(commit, lock) for commit, lock in locks.items() if lock]
+    found = []
+    for commit in git.commits_of(str(paths.LOCK)):
+        try:
+            lock = _lock_of(commit)
+        except PipelineError as error:  # of one commit of many, which nobody can mend any more
+            console.say(f"left out: {error}")
+            continue
+        if lock:
+            found.append(Revision(commit, lock))
+    return found
 
 
 def experiment(name: str, baseline: str, commit: str) -> Revision:

@@ -32,7 +32,7 @@ ARTIFACT_TAG = re.compile(r"(?P<model>[a-z][a-z0-9-]*)@v\d+\.\d+\.\d+")
 class Lineage:
     """What is known of one artifact; `unknown` says in words what is not.
 
-    `commit` is the oldest that records it, `tags` are git's tags of that commit and of those after it that record it;
+    `commit` is the oldest that records it, `tags` are git's tags of it and of later commits that record it too;
     `says` is what a file says of itself, where nothing else is known of it.
     """
 
@@ -78,6 +78,8 @@ def trace(params: Params, name: str) -> list[Lineage]:
         return [_lineage(experiment, history, name, version.md5)]
     if RUN_ID.fullmatch(name):
         tracked = tracked_run(experiment, name)
+        if tracked and not tracked.md5:
+            raise PipelineError(f"{name}: this run, {tracked.name} {tracked.status}, made nothing: it has no origin")
         if tracked:
             return [_lineage(experiment, history, f"run {tracked.name}", tracked.md5)]
     tag = ARTIFACT_TAG.fullmatch(name)
@@ -116,8 +118,9 @@ def _tell_origin(lineage: Lineage, records: list[Record]) -> None:
     first = records[0]
     lineage.stage, lineage.data_md5, lineage.parameters = first.stage, first.output(str(paths.RAW)), first.values
     lineage.commit, lineage.experiment = first.revision.baseline or first.revision.commit, first.revision.experiment
-    commits = [record.revision.commit for record in records if record.revision.commit]
-    lineage.tags = [tag for commit in commits for tag in git.ask("tag", "--points-at", commit).split()]
+    if first.revision.commit:
+        tags = git.ask("tag", "--contains", first.revision.commit).split()
+        lineage.tags = [tag for tag in tags if lineage.md5 in git.file_at(tag, str(paths.LOCK))]
     if lineage.commit is None:
         lineage.unknown.append("commit: these bytes are not committed yet")
 

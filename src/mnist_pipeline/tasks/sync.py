@@ -7,9 +7,8 @@ from mnist_pipeline import console, paths
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import file_digest, write_text
 from mnist_pipeline.history import revisions
-from mnist_pipeline.history.revisions import Revision
 from mnist_pipeline.params import Tracking
-from mnist_pipeline.tracking.address import tracking_uri
+from mnist_pipeline.tracking.address import is_made, tracking_uri
 
 
 def run(
@@ -22,18 +21,18 @@ def run(
     Raises:
         PipelineError: a commit does not exist, or MLflow or the DVC remote fails.
     """
+    if if_changed and (names or all_commits or experiments or pull):
+        raise PipelineError("--if-changed looks at the work tree alone: leave out the other options, or this one")
     state = _state(tracking.experiment)
-    if if_changed and paths.SYNCED.exists() and paths.SYNCED.read_text() == state:
+    if if_changed and _is_synced(state):
         return
     try:
-        complete = _sync(tracking.experiment, names, all_commits, experiments, pull)
+        if _sync(tracking.experiment, names, all_commits, experiments, pull):
+            write_text(paths.SYNCED, state)
     except PipelineError as error:
         if tracking.strict or not if_changed:
             raise
         console.say(f"warning: {error}")
-        return
-    if complete:
-        write_text(paths.SYNCED, state)
 
 
 def _sync(experiment: str, names: Sequence[str], all_commits: bool, experiments: bool, pull: bool) -> bool:
@@ -41,9 +40,9 @@ def _sync(experiment: str, names: Sequence[str], all_commits: bool, experiments:
     from mnist_pipeline.tracking.sync import sync
 
     cache = Cache()
-    wanted: list[Revision] = [revisions.work_tree(), *map(revisions.at, names)]
+    wanted = cache.experiments() if experiments else []  # first: the work tree does not know the experiment in it
+    wanted += [revisions.work_tree(), *map(revisions.at, names)]
     wanted += revisions.all_commits() if all_commits else []
-    wanted += cache.experiments() if experiments else []
     outcome = sync(experiment, wanted, cache, pull)
     for line in outcome.left_out:
         console.say(f"sync: left out {line}")
@@ -52,6 +51,12 @@ def _sync(experiment: str, names: Sequence[str], all_commits: bool, experiments:
     written, left_out = len(outcome.written), len(outcome.left_out)
     console.say(f"sync: {written} rows written, {outcome.complete} complete, {left_out} left out")
     return not outcome.left_out
+
+
+def _is_synced(state: str) -> bool:
+    """Whether the last complete `sync` read and wrote the same, and no row waits to be closed."""
+    notes = [path for path in paths.RUNNING.rglob("*") if path.is_file()]
+    return not notes and paths.SYNCED.exists() and paths.SYNCED.read_text() == state and is_made()
 
 
 def _state(experiment: str) -> str:

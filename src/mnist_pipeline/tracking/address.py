@@ -11,3 +11,9 @@ def tracking_uri() -> str:
     """
     root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root}/mlruns/mlflow.db"
+
+
+def is_made() -> bool:
+    """Whether the store is there; of a server, that is taken for granted."""
+    uri = tracking_uri()
+    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()

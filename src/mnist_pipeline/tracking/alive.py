@@ -77,15 +77,18 @@ def _close(client: MlflowClient, note: Path) -> None:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return
         raise
+    if run.info.lifecycle_stage != "active":  # somebody deleted it, and MLflow lets nobody change it
+        return
     if run.info.status == "RUNNING":
         client.set_terminated(note.name, "KILLED")
-    if note.exists() and note.read_text() == NOT_WHOLE and run.info.lifecycle_stage == "active":
+    if note.exists() and note.read_text() == NOT_WHOLE:
         runs.delete_run(client, note.name)
 
 
 def _notes(client: MlflowClient) -> Path:
     """In the repository itself also where DVC runs an experiment in a copy; an address may hold a password."""
-    store = hashlib.sha256(client.tracking_uri.encode()).hexdigest()[:16]
+    uri = client.tracking_uri if os.environ.get("MLFLOW_TRACKING_URI") else "of the repository, wherever it is moved"
+    store = hashlib.sha256(uri.encode()).hexdigest()[:16]
     return Path(os.environ.get("DVC_ROOT") or ".").resolve() / paths.RUNNING / store
 
 

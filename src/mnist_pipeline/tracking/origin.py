@@ -2,6 +2,7 @@
 
 import os
 
+from mnist_pipeline import paths
 from mnist_pipeline.history import git
 from mnist_pipeline.history.revisions import Revision
 
@@ -18,8 +19,14 @@ def of_work_tree() -> dict[str, str]:
     return tags | _experiment(os.environ.get("DVC_EXP_NAME"), os.environ.get("DVC_EXP_BASELINE_REV"))
 
 
-def of(revision: Revision) -> dict[str, str]:
-    """The same tags for a state of the past; a DVC experiment is a change of its baseline, as it was when it ran."""
+def of(revision: Revision, md5: str) -> dict[str, str]:
+    """The same tags for a result of a recorded state: those of the oldest commit that records its MD5, if one does.
+
+    A DVC experiment is a change of its baseline, as it was when it ran.
+    """
+    first = git.first_commit_with(md5, str(paths.LOCK))
+    if first:
+        return _commit(first, False)
     if revision.commit is None:
         return of_work_tree()
     if revision.baseline is None:

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlflow.exceptions import MlflowException
-
 from mnist_pipeline import console
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.params import Params, Tracking
@@ -23,7 +21,7 @@ from mnist_pipeline.tracking.store import Store, open_store, reason, without_noi
 
 @contextmanager
 def _never_costs_a_stage(settings: Tracking) -> Iterator[None]:
-    """Tells in one line what kept MLflow from taking a row; `requests` raises `OSError`s too.
+    """Tells in one line what kept MLflow from taking a row.
 
     Raises:
         PipelineError: that happened, and `tracking.strict` is true.
@@ -31,7 +29,9 @@ def _never_costs_a_stage(settings: Tracking) -> Iterator[None]:
     try:
         with without_noise():
             yield
-    except (MlflowException, OSError) as error:
+    except PipelineError:
+        raise
+    except Exception as error:  # a store raises what its drivers raise: of databases, of S3, of HTTP
         told = reason(error)
         if settings.strict:
             raise PipelineError(
@@ -120,13 +120,12 @@ class TrainingRun:
             self._store = store
 
     def _let_go(self) -> None:
-        if self._mark is None:
-            return
-        if self._store:
-            self._mark.take_away()
-        else:
-            self._mark.leave()
-        self._mark = None
+        mark, self._mark = self._mark, None
+        with _never_costs_a_stage(self._tracking):
+            if mark and self._store:
+                mark.take_away()
+            elif mark:
+                mark.leave()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.tracking.model import REGISTERED
+from mnist_pipeline.tracking.model import REGISTERED, ROW
 from mnist_pipeline.tracking.store import open_store, told_in_one_line
 
 CHAMPION = "champion"
@@ -50,7 +50,7 @@ class Registry:
         """The versions, of any name, that are an ONNX file with this MD5."""
         with told_in_one_line():
             names = [model.name for model in self._client.search_registered_models()]
-        return [version for name in names for version in self.versions(name) if version.md5 == md5]
+        return [version for name in names for version in self.versions(name) if version.md5 == md5 != ""]
 
     def find_alias(self, name: str, alias: str) -> Version | None:
         return next((version for version in self.versions(name) if alias in version.aliases), None)
@@ -89,7 +89,7 @@ class Registry:
             made = self._client.create_model_version(
                 name,
                 model.artifact_location,  # its address, models:/<id>, MLflow would look for in its default store
-                model.source_run_id,
+                model.tags[ROW],
                 tags={**tags, "dvc.md5": model.tags["dvc.md5"]},
                 model_id=model.model_id,
             )
@@ -108,9 +108,14 @@ class Registry:
     def set_champion(self, chosen: Version, former: Version | None) -> None:
         """Gives a version the alias `champion`; the one that had it becomes `previous`."""
         with told_in_one_line():
-            if former:
-                self._client.set_registered_model_alias(chosen.name, PREVIOUS, former.version)
             self._client.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
+            if former is None:
+                return
+            try:
+                self._client.set_registered_model_alias(chosen.name, PREVIOUS, former.version)
+            except BaseException:
+                self._client.set_registered_model_alias(chosen.name, CHAMPION, former.version)
+                raise
 
     def fetch_network(self, version: Version, folder: Path) -> Path:
         """Brings the ONNX file of a version into a folder; returns where it is."""

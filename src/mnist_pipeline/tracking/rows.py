@@ -10,6 +10,8 @@ it, as its tag `dvc.md5`, and the settings as its parameters. Two rules keep it 
 Rows go as by the button on MLflow's page, and can be restored there.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +24,8 @@ from mnist_pipeline.tracking.content import Part, Version
 from mnist_pipeline.tracking.model import log_onnx_model, move_models, show_metrics
 from mnist_pipeline.tracking.store import Store
 
+ORIGIN = ("source", "git.commit", "mlflow.source.git.commit", "git.dirty", "dvc.exp_name", "dvc.baseline_rev")
+"""Tags that tell where the weights come from, whoever writes the row."""
 LATER_STAGES = {"evaluate": "test/", "export": "onnx/"}
 """The stages that add to a row, each with the prefix of its metrics; its parameters have its name."""
 
@@ -78,10 +82,26 @@ def _row_with_room(store: Store, version: Version, model: str, part: Part) -> st
             return str(rows[0].info.run_id)
         run_id = str(_row_from_files(store, version, model, settings).info.run_id)
         for old in rows[:1]:  # the second rule
-            for stage in LATER_STAGES.keys() - {part.stage}:
-                _carry_over(store, old, run_id, stage)
-            runs.delete_run(store.client, old.info.run_id)
+            with _whole_or_deleted(store, run_id):
+                _take_over(store, old, run_id, part.stage)
         return run_id
+
+
+@contextmanager
+def _whole_or_deleted(store: Store, run_id: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        runs.delete_run(store.client, run_id)
+        raise
+
+
+def _take_over(store: Store, old: Run, run_id: str, stage: str) -> None:
+    """Puts a row in the place of the old one, from which it differs in what `stage` is about to add."""
+    runs.set_tags(store.client, run_id, {tag: old.data.tags[tag] for tag in ORIGIN if tag in old.data.tags})
+    for other in LATER_STAGES.keys() - {stage}:
+        _carry_over(store, old, run_id, other)
+    runs.delete_run(store.client, old.info.run_id)
 
 
 def _rows(store: Store, weights_md5: str, settings: Part) -> list[Run]:

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.data.schema import TensorDatasetSchema
@@ -46,19 +45,6 @@ def add(client: MlflowClient, run_id: str, part: Part) -> None:
         log(run_id, str(path), folder)
     if part.data:
         client.log_inputs(run_id, [_dataset_input(part.data)])
-
-
-def shows(client: MlflowClient, run: Run, part: Part) -> bool:
-    """Whether all of a part is there already."""
-    params, metrics = run.data.params.items(), run.data.metrics.items()
-    if not (part.params.items() <= params and part.metrics.items() <= metrics):
-        return False
-    for path, folder in part.artifacts:
-        wanted = {file.name for file in path.iterdir()} if path.is_dir() else {path.name}
-        present = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, folder)}
-        if not wanted <= present:
-            return False
-    return True
 
 
 def log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:

@@ -51,5 +51,6 @@ def tracked_run(experiment: str, run_id: str) -> TrackedRun | None:
 
 def _tracked(run: Run) -> TrackedRun:
     tags = run.data.tags
-    md5 = tags.get("dvc.md5") or tags.get("data.md5", "")
+    of_data = tags.get("dvc.stage") in ("download", "validate")
+    md5 = tags.get("data.md5" if of_data else "dvc.md5", "")
     return TrackedRun(str(run.info.run_name), str(run.info.run_id), str(run.info.status), tags.get("source", ""), md5)

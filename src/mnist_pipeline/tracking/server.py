@@ -7,7 +7,7 @@ import sys
 
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.tracking.address import tracking_uri
-from mnist_pipeline.tracking.store import open_store
+from mnist_pipeline.tracking.store import open_store, without_secrets
 
 HOST = "127.0.0.1"
 
@@ -22,7 +22,8 @@ def serve(experiment: str, port: int) -> None:
     """
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
-        raise PipelineError(f"MLFLOW_TRACKING_URI names the server {uri}: open that address in a browser")
+        address = without_secrets(uri)
+        raise PipelineError(f"MLFLOW_TRACKING_URI names the server {address}: open that address in a browser")
     _demand_free(port)
     open_store(experiment)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]

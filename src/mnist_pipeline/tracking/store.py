@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import re
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -82,7 +83,7 @@ def open_store(experiment: str, patience: float = math.inf) -> Store:
             if database:
                 _make(database)
             client = patient(MlflowClient(uri), patience)
-            if database:
+            if database and "MLFLOW_TRACKING_URI" not in os.environ:  # else others keep their own places in it
                 _mend_locations(database)
             models = _experiment(client, experiment, database)
             data = _experiment(client, f"{experiment}-data", database)
@@ -93,7 +94,7 @@ def open_store(experiment: str, patience: float = math.inf) -> Store:
 
 @contextmanager
 def told_in_one_line() -> Iterator[None]:
-    """Turns what fails between here and MLflow into one message, and nothing else; `requests` raises `OSError`s too.
+    """Turns what fails between here and MLflow into one message, and nothing else.
 
     Raises:
         PipelineError: something did.
@@ -101,7 +102,9 @@ def told_in_one_line() -> Iterator[None]:
     try:
         with without_noise():
             yield
-    except (MlflowException, OSError) as error:
+    except PipelineError:
+        raise
+    except Exception as error:  # a store raises what its drivers raise: of databases, of S3, of HTTP
         raise PipelineError(f"MLflow fails: {reason(error)}: mend that and run the same again") from error
 
 
@@ -129,9 +132,14 @@ def reason(error: BaseException) -> str:
     cause: BaseException | None = error
     while cause:
         if isinstance(cause, DBAPIError) and cause.orig:
-            return f"its database: {in_one_line(cause.orig)}"
+            return without_secrets(f"its database: {in_one_line(cause.orig)}")
         cause = cause.__cause__
-    return in_one_line(error)
+    return without_secrets(in_one_line(error))
+
+
+def without_secrets(text: str) -> str:
+    """The same text, with the user and the password of an address left out."""
+    return re.sub(r"://[^/\s@]+@", "://…@", text)
 
 
 def _set_defaults() -> None:

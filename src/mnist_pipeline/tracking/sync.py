@@ -48,30 +48,19 @@ def sync(experiment: str, revisions: Sequence[Revision], cache: Cache, pull: boo
     with told_in_one_line():
         store = open_store(experiment)
         close_dead_runs(store.client)
-        work = _Sync(store, revisions, cache, pull)
+        work = _Sync(store, cache, pull)
         for revision in revisions:
             work.add(revision)
     return work.outcome
 
 
-def _first_commits(revisions: Sequence[Revision]) -> dict[str, Revision]:
-    """The oldest of the commits that records a result, by that result; revisions are newest first."""
-    commits = [revision for revision in revisions if revision.commit and not revision.baseline]
-    return {_result(stage): revision for revision in commits for stage in revision.lock.values()}
-
-
-def _result(stage: LockedStage) -> str:
-    return json.dumps([stage.values, stage.outputs], sort_keys=True)
-
-
 class _Sync:
     """One walk through revisions."""
 
-    def __init__(self, store: Store, revisions: Sequence[Revision], cache: Cache, pull: bool) -> None:
+    def __init__(self, store: Store, cache: Cache, pull: bool) -> None:
         self._store = store
         self._cache = cache
         self._pull = pull
-        self._first = _first_commits(revisions)
         self._seen: set[str] = set()
         self.outcome = Outcome()
 
@@ -90,7 +79,7 @@ class _Sync:
     def _add_data(self, title: str, revision: Revision, kind: str) -> None:
         stage = revision.lock[kind]
         files = stage.outputs if kind == "download" else {RAW: stage.dependencies[RAW], GATE: stage.outputs[GATE]}
-        with self._version(title, revision, [stage], files) as version:
+        with self._version(title, revision, [stage], files, files[RAW]) as version:
             if version:
                 if kind == "download":
                     part = content.download(version)
@@ -110,7 +99,7 @@ class _Sync:
         files = {RAW: train.dependencies[RAW], **train.outputs}
         for stage in later.values():
             files |= stage.outputs
-        with self._version(title, revision, [train, *later.values()], files) as version:
+        with self._version(title, revision, [train, *later.values()], files, files[weights]) as version:
             if version is None:
                 return
             row, wrote = rows.find_or_make_row(self._store, version, model)
@@ -123,9 +112,12 @@ class _Sync:
 
     @contextmanager
     def _version(
-        self, title: str, revision: Revision, stages: Sequence[LockedStage], files: Mapping[str, str]
+        self, title: str, revision: Revision, stages: Sequence[LockedStage], files: Mapping[str, str], made: str
     ) -> Iterator[Version | None]:
-        """The files of a revision in a folder of their own; nothing where they are not at hand or were seen before."""
+        """The files of a revision in a folder of their own; nothing where they are not at hand or were seen before.
+
+        `made` is the MD5 of what the row is of: the oldest commit that records it is where it comes from.
+        """
         values: dict[str, Any] = {}
         for stage in stages:
             merge(values, stage.values)
@@ -136,8 +128,7 @@ class _Sync:
         self._seen.add(identity)
         with TemporaryDirectory() as folder:
             self._cache.place(files, Path(folder))
-            first = self._first.get(_result(stages[0]), revision)
-            yield Version(values, origin.of(first), Path(folder))
+            yield Version(values, origin.of(revision, made), Path(folder))
 
     def _at_hand(self, title: str, revision: Revision, files: Mapping[str, str]) -> bool:
         missing = self._cache.missing(files)

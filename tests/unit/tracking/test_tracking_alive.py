@@ -77,6 +77,13 @@ def test_a_killed_run_of_another_store_waits(tracked, killed: None, monkeypatch:
     assert tracked.row().info.status == "KILLED"
 
 
+def test_a_killed_run_that_somebody_deleted_is_in_nobody_s_way(tracked, killed: None) -> None:
+    tracked.store.client.delete_run(tracked.row().info.run_id)
+    tracked.train()
+    assert tracked.row().info.status == "FINISHED"
+    assert notes() == []
+
+
 def test_a_run_that_somebody_deleted_for_good_is_forgotten(tracked, killed: None) -> None:
     note = next(path for path in paths.RUNNING.rglob("*") if path.is_file() and path.suffix != ".lock")
     note.rename(note.with_name("0" * 32))
