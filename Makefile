@@ -27,6 +27,9 @@ test: .venv/.installed ## run the test suite
 system: .venv/.installed ## test against real servers: MLflow on PostgreSQL and S3, DVC over S3 and SSH
 	python -m pytest tests/system
 
+browser: .venv/.installed ## look at MLflow's pages with chromium (another: BROWSER=its path)
+	python -m pytest --numprocesses=0 tests/browser
+
 bench: .venv/.installed ## measure what failures of MLflow cost a training
 	PYTHONPATH=tests python benchmarks/tracking_failures.py 2>/dev/null
 
@@ -54,4 +57,4 @@ clean: ## remove the environment and caches; data, models, reports and mlruns st
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .cache/download .cache/data_docs build src/*.egg-info
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help repro test system bench check format ui lock clean
+.PHONY: help repro test system browser bench check format ui lock clean

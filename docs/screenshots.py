@@ -1,14 +1,17 @@
-"""Makes the pictures of MLflow's pages in docs/images: run `make repro` and `make ui` first.
+"""Opens MLflow's pages as a reader does, and makes the pictures in docs/images: run `make repro` and `make ui` first.
 
 python docs/screenshots.py --browser /usr/bin/chromium
 """
 
 import argparse
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, Run
 from playwright.sync_api import Page, sync_playwright
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -22,6 +25,93 @@ CURVES = "^(train/loss|val/accuracy|val/loss|test/accuracy|test/errors|test/loss
 IMAGES = Path(__file__).parent / "images"
 
 
+class Visitor:
+    """Someone who reads the pages of one experiment."""
+
+    def __init__(self, page: Page, address: str, experiment: str) -> None:
+        self.page = page
+        self.client = MlflowClient(address)
+        self.experiment = self.client.get_experiment_by_name(experiment).experiment_id
+        self._address = address
+
+    def runs(self) -> list[Run]:
+        return sorted(self.client.search_runs([self.experiment]), key=lambda run: run.info.run_name)
+
+    def open_table(self) -> None:
+        """The runs, with the columns of the saved view."""
+        self._open(f"experiments/{self.experiment}/runs?viewStateShareKey=results", "test/accuracy")
+
+    def open_runs(self) -> None:
+        """The runs, as MLflow shows them by itself."""
+        self._open(f"experiments/{self.experiment}/runs", self.runs()[-1].info.run_name)
+
+    def open_charts(self, metrics: str) -> None:
+        """The charts of the metrics that match a regular expression, one line or bar for each run."""
+        self._open(f"experiments/{self.experiment}/runs?compareRunsMode=CHART", self.runs()[-1].info.run_name)
+        self.page.get_by_placeholder("Search metric charts").fill(metrics)
+        self.page.wait_for_timeout(4000)  # the charts fade in
+
+    def open_comparison(self, runs: Sequence[Run]) -> None:
+        """The compare page, with what differs alone."""
+        compared = as_json([run.info.run_id for run in runs])
+        self._open(f"compare-runs?runs={compared}&experiments={as_json([self.experiment])}", runs[-1].info.run_name)
+        self.page.set_viewport_size({"width": 1500, "height": 1400})
+        self.page.get_by_text("Visualizations").click()
+        for switch in self.page.get_by_role("switch").all():
+            switch.click()  # show only what differs
+        for section in ("Artifacts", "Tags"):
+            self.page.get_by_text(section, exact=True).click()
+        self.page.wait_for_timeout(1000)
+
+    def open_model(self, name: str) -> None:
+        """The files of the newest logged model of a name; they begin with its signature."""
+        self._open(f"experiments/{self.experiment}/models/{self._model(name).model_id}/artifacts", "MLmodel")
+
+    def register(self, name: str) -> None:
+        """Puts the newest logged model of a name into the registry, under the same name."""
+        model = self._model(name)
+        self.client.create_registered_model(name)
+        self.client.create_model_version(name, model.model_uri, model.source_run_id, model_id=model.model_id)
+
+    def open_registered(self, name: str) -> None:
+        """A model of the registry, with its versions."""
+        self._open(f"models/{name}", "Version 1")
+
+    def open_version(self, name: str, version: int) -> None:
+        """A version of it, with its inputs and outputs."""
+        self._open(f"models/{name}/versions/{version}", "Schema")
+        for part in ("Inputs", "Outputs"):
+            self.page.get_by_text(part).first.click()
+
+    def shoot(self, target: Path) -> None:
+        self.page.wait_for_timeout(500)
+        self.page.screenshot(path=target)
+
+    def _model(self, name: str) -> LoggedModel:
+        return self.client.search_logged_models([self.experiment], filter_string=f"name = '{name}'")[0]
+
+    def _open(self, path: str, awaited: str) -> None:
+        self.page.set_viewport_size({"width": 1500, "height": 900})
+        self.page.goto("about:blank")  # the pages change the address themselves, which would cut off the next one
+        self.page.goto(f"{self._address}/#/{path}")
+        self.page.get_by_text(awaited).first.wait_for()
+
+
+@contextmanager
+def visitor(address: str, experiment: str, browser: str | None) -> Iterator[Visitor]:
+    """A visitor with a new browser; `browser` is its path, or Playwright's own."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
+        page = chromium.new_page()
+        page.add_init_script(SETTINGS)
+        yield Visitor(page, address, experiment)
+        chromium.close()
+
+
+def as_json(values: list[str]) -> str:
+    return quote(json.dumps(values))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--address", default="http://127.0.0.1:5000")
@@ -29,39 +119,12 @@ def main() -> None:
     parser.add_argument("--experiment", default="mnist-pipeline")
     arguments = parser.parse_args()
 
-    client = MlflowClient(arguments.address)
-    experiment = client.get_experiment_by_name(arguments.experiment).experiment_id
-    runs = sorted(client.search_runs([experiment]), key=lambda run: run.info.run_name)
-    compared = f"runs={as_json([run.info.run_id for run in runs])}&experiments={as_json([experiment])}"
     IMAGES.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=arguments.browser, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1500, "height": 900})
-        page.add_init_script(SETTINGS)
-
-        page.goto(f"{arguments.address}/#/experiments/{experiment}/runs?compareRunsMode=CHART")
-        page.get_by_placeholder("Search metric charts").fill(CURVES)
-        shoot(page, runs[-1].info.run_name, "curves.png")
-
-        page.goto(f"{arguments.address}/#/compare-runs?{compared}")
-        page.set_viewport_size({"width": 1500, "height": 1400})
-        page.get_by_text("Visualizations").click()
-        for switch in page.get_by_role("switch").all():
-            switch.click()  # show only what differs
-        for section in ("Artifacts", "Tags"):
-            page.get_by_text(section, exact=True).click()
-        shoot(page, runs[-1].info.run_name, "compare.png")
-        browser.close()
-
-
-def as_json(values: list[str]) -> str:
-    return quote(json.dumps(values))
-
-
-def shoot(page: Page, awaited: str, name: str) -> None:
-    page.get_by_text(awaited).first.wait_for()
-    page.wait_for_timeout(4000)  # the charts fade in
-    page.screenshot(path=IMAGES / name)
+    with visitor(arguments.address, arguments.experiment, arguments.browser) as reader:
+        reader.open_charts(CURVES)
+        reader.shoot(IMAGES / "curves.png")
+        reader.open_comparison(reader.runs())
+        reader.shoot(IMAGES / "compare.png")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ import socket
 import subprocess
 import sys
 
+from mnist_pipeline import console
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.tracking.address import tracking_uri
-from mnist_pipeline.tracking.store import open_store, without_secrets
+from mnist_pipeline.tracking.store import RESULTS, open_store, without_secrets
 
 HOST = "127.0.0.1"
 
@@ -25,7 +26,9 @@ def serve(experiment: str, port: int) -> None:
         address = without_secrets(uri)
         raise PipelineError(f"MLFLOW_TRACKING_URI names the server {address}: open that address in a browser")
     _demand_free(port)
-    open_store(experiment)
+    store = open_store(experiment)
+    table = f"http://{HOST}:{port}/#/experiments/{store.models}/runs?viewStateShareKey={RESULTS}"
+    console.say(f"The trained models and their results: {table}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

@@ -1,5 +1,6 @@
 """Where the rows live: a server that `MLFLOW_TRACKING_URI` names, or one SQLite file for the whole repository."""
 
+import json
 import logging
 import math
 import os
@@ -23,6 +24,22 @@ from mnist_pipeline.tracking.patience import patient
 
 MODEL_VIEW = {"mlflow.experimentKind": "custom_model_development"}
 """Opens an experiment in MLflow's model-training view; without it MLflow guesses."""
+RESULTS = "results"
+COLUMNS = (
+    "attributes.`Models`",
+    "params.`model`",
+    "metrics.`test/accuracy`",
+    "metrics.`test/errors`",
+    "metrics.`train/parameters`",
+    "metrics.`val/accuracy`",
+)
+_STATE = json.dumps({"selectedColumns": COLUMNS})
+RESULTS_VIEW = {
+    f"mlflow.sharedViewState.{RESULTS}": json.dumps(
+        {"name": "Results", "createdAt": 0, "updatedAt": 0, "state": _STATE}
+    )
+}
+"""A view of the table, under its button "Views": by itself MLflow shows no metric there."""
 LOCK_SECONDS = 20
 """How long to wait for the other processes, which hold the lock while they look for a row and add it."""
 DEFAULTS = {
@@ -85,8 +102,8 @@ def open_store(experiment: str, patience: float = math.inf) -> Store:
             client = patient(MlflowClient(uri), patience)
             if database and "MLFLOW_TRACKING_URI" not in os.environ:  # else others keep their own places in it
                 _mend_locations(database)
-            models = _experiment(client, experiment, database)
-            data = _experiment(client, f"{experiment}-data", database)
+            models = _experiment(client, experiment, database, MODEL_VIEW | RESULTS_VIEW)
+            data = _experiment(client, f"{experiment}-data", database, MODEL_VIEW)
     except (SQLAlchemyError, sqlite3.Error, ImportError) as error:  # the driver of another database may be missing
         raise MlflowException(f"{uri}: {error}") from error
     return Store(client, models, data, database)
@@ -170,16 +187,19 @@ def _make(database: Path) -> None:
             new.replace(database)
 
 
-def _experiment(client: MlflowClient, name: str, database: Path | None) -> str:
+def _experiment(client: MlflowClient, name: str, database: Path | None, tags: dict[str, str]) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         location = str(database.parent / "artifacts" / name) if database else None
         try:
-            return str(client.create_experiment(name, artifact_location=location, tags=MODEL_VIEW))
+            return str(client.create_experiment(name, artifact_location=location, tags=tags))
         except MlflowException:
             found = client.get_experiment_by_name(name)  # another client of the same server was first
             if found is None:
                 raise
+    for tag, value in tags.items():  # an earlier version of the pipeline may have made it
+        if found.tags.get(tag) != value:
+            client.set_experiment_tag(found.experiment_id, tag, value)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)  # it keeps its name, so there cannot be another
     return str(found.experiment_id)

@@ -1,0 +1,71 @@
+"""What a reader sees on MLflow's pages: `make browser` runs this, as it needs a browser."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from screenshots import Visitor
+
+NAME = re.compile(r"^(lenet|mlp)-[0-9a-f]{7}$")
+
+
+@pytest.fixture(autouse=True)
+def _picture(reader: Visitor, request: pytest.FixtureRequest, tmp_path: Path):
+    """Each page as it was at the end of its test; pytest keeps the folders of the last three runs."""
+    yield
+    reader.shoot(tmp_path / f"{request.node.name}.png")
+
+
+def test_the_table_has_one_row_for_each_model_with_its_results(reader: Visitor) -> None:
+    reader.open_table()
+    names = reader.page.get_by_role("gridcell").get_by_role("link", name=NAME)
+    expect(names).to_have_count(2)
+    assert sorted(name.split("-")[0] for name in names.all_inner_texts()) == ["lenet", "mlp"]
+    for column in ("test/accuracy", "test/errors", "val/accuracy", "model"):
+        expect(reader.page.get_by_role("columnheader", name=column, exact=True).last).to_be_visible()
+    for run in reader.runs():
+        errors = f"{run.data.metrics['test/errors']:.0f}"
+        expect(reader.page.get_by_role("gridcell", name=errors, exact=True).first).to_be_visible()
+
+
+def test_the_view_of_the_results_is_among_the_saved_ones(reader: Visitor) -> None:
+    reader.open_runs()
+    reader.page.get_by_text("Views", exact=True).click()
+    expect(reader.page.get_by_text("Results", exact=True)).to_be_visible()
+    reader.page.keyboard.press("Escape")
+
+
+def test_the_charts_draw_a_curve_for_each_model(reader: Visitor) -> None:
+    reader.open_charts("^val/accuracy$")
+    points = sum(int(run.data.metrics["train/epochs"]) for run in reader.runs())
+    expect(reader.page.locator(".scatterlayer .point:visible")).to_have_count(points)
+    for run in reader.runs():
+        expect(reader.page.get_by_text(f"{run.info.run_name} (val/accuracy)")).to_be_visible()
+
+
+def test_the_comparison_shows_lenet_against_mlp(reader: Visitor) -> None:
+    lenet, mlp = reader.runs()
+    reader.open_comparison([lenet, mlp])
+    for run in (lenet, mlp):
+        expect(reader.page.get_by_text(run.info.run_name, exact=True)).to_be_visible()
+    expect(reader.page.get_by_text("architecture.pooling").first).to_be_visible()
+    expect(reader.page.get_by_text("test/loss", exact=True).first).to_be_attached()
+
+
+def test_the_model_says_what_it_takes_and_gives(reader: Visitor) -> None:
+    reader.open_model("lenet")
+    reader.page.get_by_text("MLmodel", exact=True).click()
+    text = reader.page.locator("body")
+    for name, shape in (("image", "-1, 28, 28"), ("logits", "-1, 10"), ("probabilities", "-1, 10")):
+        expect(text).to_contain_text(re.compile(rf'"name": "{name}".*?"shape":\s*\[{shape}\]', re.DOTALL))
+
+
+def test_a_registered_model_has_its_versions_and_their_schema(reader: Visitor) -> None:
+    reader.register("lenet")
+    reader.open_registered("lenet")
+    expect(reader.page.get_by_role("link", name="Version 1")).to_be_visible()
+    reader.open_version("lenet", 1)
+    for line in ("dtype: uint8, shape: [-1,28,28]", "logits", "probabilities"):
+        expect(reader.page.get_by_text(line).first).to_be_visible()
