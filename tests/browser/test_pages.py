@@ -50,7 +50,7 @@ def test_the_comparison_shows_lenet_against_mlp(reader: Visitor) -> None:
     reader.open_comparison([lenet, mlp])
     for run in (lenet, mlp):
         expect(reader.page.get_by_text(run.info.run_name, exact=True)).to_be_visible()
-    expect(reader.page.get_by_text("architecture.pooling").first).to_be_visible()
+    expect(reader.page.get_by_text("architecture.pooling").last).to_be_visible()
     expect(reader.page.get_by_text("test/loss", exact=True).first).to_be_attached()
 
 
