@@ -6,21 +6,18 @@ import subprocess
 from dataclasses import asdict
 
 import pytest
-from mlflow import MlflowClient
 
 from mnist_pipeline.files import file_digest
 from mnist_pipeline.params import load_params
 from mnist_pipeline.tasks.lineage import trace
+from tracked_content import client_of, rows_of
 
 ONNX = "models/mlp/model.onnx"
 
 
-def registry(project) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{project.path}/mlruns/mlflow.db")
-
-
 def aliases(project) -> dict[str, str]:
-    return {alias: str(version) for alias, version in registry(project).get_registered_model("mlp").aliases.items()}
+    model = client_of(project.path).get_registered_model("mlp")
+    return {alias: str(version) for alias, version in model.aliases.items()}
 
 
 def champion(project) -> bytes:
@@ -126,7 +123,7 @@ def test_without_a_previous_champion_there_is_no_way_back(trained) -> None:
 
 def test_every_name_of_a_model_leads_to_its_origin(trained) -> None:
     commit = trained.run("git", "rev-parse", "HEAD").strip()
-    (row,) = registry(trained).search_runs([registry(trained).get_experiment_by_name("mnist-pipeline").experiment_id])
+    (row,) = rows_of(trained.path)
     for name in (ONNX, "models:/mlp@champion", "models:/mlp/1", "mlp@v1.0.0"):
         found = tell(trained, name)
         assert found["md5"] == file_digest(trained.path / ONNX, "md5")

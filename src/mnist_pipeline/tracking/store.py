@@ -197,11 +197,11 @@ def _experiment(client: MlflowClient, name: str, database: Path | None, tags: di
             found = client.get_experiment_by_name(name)  # another client of the same server was first
             if found is None:
                 raise
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)  # it keeps its name, so there cannot be another
     for tag, value in tags.items():  # an earlier version of the pipeline may have made it
         if found.tags.get(tag) != value:
             client.set_experiment_tag(found.experiment_id, tag, value)
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)  # it keeps its name, so there cannot be another
     return str(found.experiment_id)
 
 
