@@ -95,6 +95,15 @@ def test_a_missing_proof_is_refused(trained, file: str, reason: str) -> None:
     trained.run("dvc", "checkout")
 
 
+@pytest.mark.parametrize("content", ["", "{}"])
+def test_a_damaged_report_is_named(trained, content: str) -> None:
+    report = trained.path / "reports/export/mlp/metrics.json"
+    report.unlink()
+    report.write_text(content)
+    assert refusal(trained) == "error: reports/export/mlp/metrics.json: not what export wrote: run dvc checkout"
+    trained.run("dvc", "checkout", "--force")
+
+
 def test_the_first_model_becomes_champion(trained) -> None:
     assert "mlp version 1 is champion" in trained.run("mnist-pipeline", "promote", "mlp")
     assert aliases(trained) == {"champion": "1"}
@@ -153,6 +162,8 @@ def test_lineage_says_what_it_cannot_know(trained) -> None:
     assert "The first model" in printed
     printed = trained.run("mnist-pipeline", "lineage", "nothing", code=1)
     assert printed == "error: nothing: no file, no run or version in MLflow, and no commit or tag of git\n"
+    printed = trained.run("mnist-pipeline", "lineage", "HEAD~1", code=1)
+    assert printed == "error: HEAD~1: this commit has no dvc.lock: nothing had run in it\n"
 
 
 def test_a_worse_model_is_refused_with_the_reason(trained) -> None:

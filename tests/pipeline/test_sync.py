@@ -149,6 +149,11 @@ def test_a_failing_remote_ends_in_one_line(reproduced) -> None:
     assert "Traceback" not in printed
 
 
+def test_the_short_cut_goes_with_no_other_option(reproduced) -> None:
+    printed = reproduced.run("mnist-pipeline", "sync", "--if-changed", "--all-commits", code=1)
+    assert printed.startswith("error: --if-changed looks at the work tree alone")
+
+
 def test_an_unknown_commit_ends_in_one_line(reproduced) -> None:
     printed = reproduced.run("mnist-pipeline", "sync", "--rev", "no-such-branch", code=1)
     assert printed == "error: no-such-branch: git knows no such commit: git log and git tag list those there are\n"

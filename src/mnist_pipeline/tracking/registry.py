@@ -16,11 +16,13 @@ from mnist_pipeline.tracking.store import open_store, told_in_one_line
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
+MOST = 1000
+"""Names of models that are looked through."""
 ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
 @dataclass(frozen=True)
-class Version:
+class RegisteredVersion:
     """A version of a model: its name, number and aliases, and the MD5 of its ONNX file."""
 
     name: str
@@ -37,7 +39,7 @@ class Registry:
             store = open_store(experiment)
         self._client, self._experiment = store.client, store.models
 
-    def versions(self, name: str) -> list[Version]:
+    def versions(self, name: str) -> list[RegisteredVersion]:
         """All versions of a model, newest first; none where the registry does not know it."""
         with told_in_one_line():
             if not self._client.search_registered_models(f"name = '{name}'"):
@@ -46,16 +48,16 @@ class Registry:
             found = [_version(entry, aliases) for entry in self._client.search_model_versions(f"name = '{name}'")]
         return sorted(found, key=lambda version: int(version.version), reverse=True)
 
-    def versions_of(self, md5: str) -> list[Version]:
+    def versions_of(self, md5: str) -> list[RegisteredVersion]:
         """The versions, of any name, that are an ONNX file with this MD5."""
         with told_in_one_line():
-            names = [model.name for model in self._client.search_registered_models()]
+            names = [model.name for model in self._client.search_registered_models(max_results=MOST)]
         return [version for name in names for version in self.versions(name) if version.md5 == md5 != ""]
 
-    def find_alias(self, name: str, alias: str) -> Version | None:
+    def find_alias(self, name: str, alias: str) -> RegisteredVersion | None:
         return next((version for version in self.versions(name) if alias in version.aliases), None)
 
-    def find_address(self, address: str) -> Version:
+    def find_address(self, address: str) -> RegisteredVersion:
         """What `models:/<name>@<alias>` or `models:/<name>/<version>` means.
 
         Raises:
@@ -82,7 +84,7 @@ class Registry:
                 return model
         raise PipelineError("MLflow has no row of this ONNX file: run mnist-pipeline sync")
 
-    def register(self, name: str, model: LoggedModel, tags: Mapping[str, str]) -> Version:
+    def register(self, name: str, model: LoggedModel, tags: Mapping[str, str]) -> RegisteredVersion:
         """A new version of `name`, without an alias."""
         with told_in_one_line():
             self._make_name(name)
@@ -105,7 +107,7 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # then another client was first
                 raise
 
-    def set_champion(self, chosen: Version, former: Version | None) -> None:
+    def set_champion(self, chosen: RegisteredVersion, former: RegisteredVersion | None) -> None:
         """Gives a version the alias `champion`; the one that had it becomes `previous`."""
         with told_in_one_line():
             self._client.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
@@ -117,15 +119,16 @@ class Registry:
                 self._client.set_registered_model_alias(chosen.name, CHAMPION, former.version)
                 raise
 
-    def fetch_network(self, version: Version, folder: Path) -> Path:
+    def fetch_network(self, version: RegisteredVersion, folder: Path) -> Path:
         """Brings the ONNX file of a version into a folder; returns where it is."""
         with told_in_one_line():
             address = self._client.get_model_version_download_uri(version.name, version.version)
             local = download_artifacts(address, dst_path=str(folder), tracking_uri=self._client.tracking_uri)
-        (network,) = Path(local).rglob("*.onnx")
-        return network
+        for network in Path(local).rglob("*.onnx"):
+            return network
+        raise PipelineError(f"{version.name} version {version.version}: holds no ONNX file: give {CHAMPION} to another")
 
 
-def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> Version:
+def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> RegisteredVersion:
     own = sorted(alias for alias, version in aliases.items() if str(version) == str(entry.version))
-    return Version(entry.name, str(entry.version), tuple(own), entry.tags.get("dvc.md5", ""))
+    return RegisteredVersion(entry.name, str(entry.version), tuple(own), entry.tags.get("dvc.md5", ""))

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mnist_pipeline import paths
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import directory_digest, file_digest
-from mnist_pipeline.tracking import publish, runs
+from mnist_pipeline.tracking import publish, rows, runs
 from servers import free_port
 
 MODEL = "lenet"
@@ -323,6 +323,41 @@ def test_a_server_that_dies_half_way_is_told_once(tracked, monkeypatch: pytest.M
     assert len(lines_said(capfd)) == 1
     assert tracked.history(tracked.row(), "train/loss") == [(1, 2.5)]
     assert "dvc.md5" not in tracked.row().data.tags
+
+
+def test_a_driver_s_own_error_costs_one_line_without_its_password(
+    tracked, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no route to s3://key:secret@store")
+
+    monkeypatch.setattr(runs, "log_metrics", fail)
+    tracked.train()
+    (line,) = lines_said(capfd)
+    assert "no route to s3://…@store" in line
+    assert paths.weights(MODEL).exists()
+
+
+def test_a_row_in_another_s_place_keeps_its_origin(tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "bold")
+    tracked.train()
+    tracked.evaluate()
+    monkeypatch.delenv("DVC_EXP_NAME")
+    tracked.change("evaluate", calibration_bins=7)
+    tracked.evaluate(accuracy=0.95)
+    assert tracked.row().data.tags["dvc.exp_name"] == "bold"
+    assert tracked.row().data.tags["source"] == "stage"
+
+
+def test_a_replacement_that_breaks_off_leaves_the_old_row_alone(tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracked.train()
+    tracked.evaluate()
+    tracked.export()
+    before = tracked.row()
+    monkeypatch.setattr(rows, "_carry_over", lambda *_: (_ for _ in ()).throw(MlflowException("reset")))
+    tracked.change("evaluate", calibration_bins=7)
+    tracked.evaluate(accuracy=0.95)
+    assert tracked.row().info.run_id == before.info.run_id
 
 
 def test_a_database_whose_driver_is_missing_costs_one_line(tracked, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
