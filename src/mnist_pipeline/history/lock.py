@@ -1,6 +1,7 @@
 """`dvc.lock`: the parameters that each stage ran with, and the MD5 of what it read and wrote."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +53,9 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def merge(target: dict[str, Any], added: Mapping[str, Any]) -> None:
-    """Adds nested values to nested values."""
+    """Adds nested values to nested values, which share nothing afterwards."""
     for key, value in added.items():
         if isinstance(value, Mapping) and isinstance(target.get(key), dict):
             merge(target[key], value)
         else:
-            target[key] = dict(value) if isinstance(value, Mapping) else value
+            target[key] = deepcopy(value)

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from mnist_pipeline import console
-from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.params import Params, Tracking
 from mnist_pipeline.tracking import content, origin, rows, runs
 from mnist_pipeline.tracking.alive import Mark, close_dead_runs
 from mnist_pipeline.tracking.content import Version
 from mnist_pipeline.tracking.data_rows import add_data_row
-from mnist_pipeline.tracking.store import Store, open_store, reason, without_noise
+from mnist_pipeline.tracking.store import Store, StoreError, open_store, told_in_one_line
+
+SYNC_ADDS_IT = "the stage goes on; mnist-pipeline sync adds it"
 
 
 @contextmanager
@@ -24,20 +25,16 @@ def _never_costs_a_stage(settings: Tracking) -> Iterator[None]:
     """Tells in one line what kept MLflow from taking a row.
 
     Raises:
-        PipelineError: that happened, and `tracking.strict` is true.
+        StoreError: that happened, and `tracking.strict` is true.
     """
+    advice = "mend that, or let stages go on without: tracking.strict: false" if settings.strict else SYNC_ADDS_IT
     try:
-        with without_noise():
+        with told_in_one_line("MLflow did not take the row", advice):
             yield
-    except PipelineError:
-        raise
-    except Exception as error:  # a store raises what its drivers raise: of databases, of S3, of HTTP
-        told = reason(error)
+    except StoreError as error:
         if settings.strict:
-            raise PipelineError(
-                f"MLflow did not take the row: {told}: mend that, or let stages go on without: tracking.strict: false"
-            ) from error
-        console.say(f"warning: MLflow did not take the row: {told}. The stage goes on; mnist-pipeline sync adds it.")
+            raise
+        console.say(f"warning: {error}")
 
 
 def _store(settings: Tracking) -> Store:

@@ -109,12 +109,16 @@ def open_store(experiment: str, patience: float = math.inf) -> Store:
     return Store(client, models, data, database)
 
 
+class StoreError(PipelineError):
+    """MLflow failed, or something between here and it."""
+
+
 @contextmanager
-def told_in_one_line() -> Iterator[None]:
-    """Turns what fails between here and MLflow into one message, and nothing else.
+def told_in_one_line(failure: str = "MLflow fails", advice: str = "mend that and run the same again") -> Iterator[None]:
+    """Turns whatever MLflow raises into one message; the project's own errors pass as they are.
 
     Raises:
-        PipelineError: something did.
+        StoreError: MLflow raised something.
     """
     try:
         with without_noise():
@@ -122,7 +126,7 @@ def told_in_one_line() -> Iterator[None]:
     except PipelineError:
         raise
     except Exception as error:  # a store raises what its drivers raise: of databases, of S3, of HTTP
-        raise PipelineError(f"MLflow fails: {reason(error)}: mend that and run the same again") from error
+        raise StoreError(f"{failure}: {reason(error)}: {advice}") from error
 
 
 @contextmanager

@@ -13,12 +13,13 @@ import numpy as np
 import onnx
 import pytest
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from mnist_pipeline import paths
 from mnist_pipeline.params import Params, load_params
-from mnist_pipeline.tracking import publish
+from mnist_pipeline.tracking import publish, runs
 from mnist_pipeline.tracking.store import Store, open_store
 
 ROOT = Path(__file__).parents[3]
@@ -74,6 +75,20 @@ class Tracked:
             for epoch in EPOCHS:
                 row.log_epoch(epoch[0], dict(zip(HISTORY, epoch, strict=True)))
             self.write_training(seed)
+            row.finish()
+
+    def train_without_a_store_from_the_second_epoch_on(self) -> None:
+        """It answers again before the training ends."""
+
+        def die(*_: object) -> None:
+            raise MlflowException("connection reset")
+
+        with publish.training_run(self.params, MODEL) as row:
+            row.log_epoch(1, {"train_loss": 2.5})
+            with mock.patch.object(runs, "log_metrics", die):
+                row.log_epoch(2, {"train_loss": 1.5})
+            row.log_epoch(3, {"train_loss": 0.5})
+            self.write_training()
             row.finish()
 
     def evaluate(self, accuracy: float = 0.9) -> None:

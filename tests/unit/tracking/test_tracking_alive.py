@@ -91,21 +91,8 @@ def test_a_run_that_somebody_deleted_for_good_is_forgotten(tracked, killed: None
     assert "0" * 32 not in notes()
 
 
-def break_in_the_middle(tracked, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(*_: object) -> None:
-        raise MlflowException("connection reset")
-
-    with publish.training_run(tracked.params, MODEL) as row:
-        row.log_epoch(1, {"train_loss": 2.5})
-        with monkeypatch.context() as dying:
-            dying.setattr(runs, "log_metrics", die)
-            row.log_epoch(2, {"train_loss": 1.5})
-        tracked.write_training()
-        row.finish()
-
-
-def test_a_row_that_mlflow_failed_makes_way_for_the_whole_one(tracked, monkeypatch: pytest.MonkeyPatch) -> None:
-    break_in_the_middle(tracked, monkeypatch)
+def test_a_row_that_mlflow_failed_makes_way_for_the_whole_one(tracked) -> None:
+    tracked.train_without_a_store_from_the_second_epoch_on()
     tracked.evaluate()
     assert len(tracked.rows()) == 2
     close_dead_runs(tracked.store.client)
@@ -116,7 +103,7 @@ def test_a_row_that_mlflow_failed_makes_way_for_the_whole_one(tracked, monkeypat
 def test_strict_tracking_is_an_error(tracked, monkeypatch: pytest.MonkeyPatch) -> None:
     tracked.change("tracking", strict=True)
     with pytest.raises(PipelineError, match=r"did not take the row: connection reset.*tracking\.strict: false"):
-        break_in_the_middle(tracked, monkeypatch)
+        tracked.train_without_a_store_from_the_second_epoch_on()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     with pytest.raises(PipelineError, match="Connection refused"):
         publish.publish_download(tracked.params)

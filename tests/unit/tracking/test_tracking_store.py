@@ -62,7 +62,7 @@ def test_a_database_s_error_is_one_line_that_names_the_cause(tracked, capfd) -> 
         connection.execute("CREATE TRIGGER full BEFORE INSERT ON runs BEGIN SELECT RAISE(FAIL, 'no room'); END")
     tracked.train()
     (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith("warning: MLflow did not take the row: its database: no room. ")
+    assert line.startswith("warning: MLflow did not take the row: its database: no room: ")
 
 
 def test_opening_again_finds_the_same_experiments(tracked) -> None:
