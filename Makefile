@@ -21,6 +21,14 @@ repro: .venv/.installed ## run the pipeline on real data and print the results
 	mnist-pipeline results
 	mnist-pipeline sync --if-changed
 
+TUTORIAL := epochs=5 batch_size=64 optimizer=sgd learning_rate=0.001 momentum=0 weight_decay=0 schedule=constant \
+	warmup_epochs=0 label_smoothing=0 ema_decay=0 augmentation.rotation=0 augmentation.scale=0 augmentation.shear=0 \
+	augmentation.translation=0 augmentation.elastic=0
+
+tutorial: .venv/.installed ## train with the recipe of PyTorch's tutorial, as the DVC experiment "tutorial"
+	dvc exp run --temp --name tutorial \
+		$(foreach model,lenet mlp,$(foreach value,$(TUTORIAL),--set-param train.$(model).$(value)))
+
 test: .venv/.installed ## run the test suite
 	python -m pytest
 
@@ -30,7 +38,9 @@ system: .venv/.installed ## test against real servers: MLflow on PostgreSQL and 
 browser: .venv/.installed ## look at MLflow's pages with chromium (another: BROWSER=its path)
 	python -m pytest --numprocesses=0 tests/browser
 
-bench: .venv/.installed ## measure what failures of MLflow cost a training
+bench: .venv/.installed ## measure speed beside other loops, and what failures of MLflow cost
+	python benchmarks/speed.py
+	python benchmarks/speed.py tables
 	PYTHONPATH=tests python benchmarks/tracking_failures.py 2>/dev/null
 
 check: .venv/.installed ## lint, types, import rules
@@ -57,4 +67,4 @@ clean: ## remove the environment and caches; data, models, reports and mlruns st
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .cache/download .cache/data_docs build src/*.egg-info
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help repro test system browser bench check format ui lock clean
+.PHONY: help repro tutorial test system browser bench check format ui lock clean

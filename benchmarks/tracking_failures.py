@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +30,7 @@ import requests
 from mnist_pipeline import paths
 from mnist_pipeline.tracking.store import open_store
 from projects import Project, make_project
+from report import processor, table
 from servers import free_port, kill, running
 from tracked_content import shown
 
@@ -438,11 +439,6 @@ def waited(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s"
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def conditions(usual: Mapping[str, float]) -> str:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mlflow", "dvc", "torch"))
     return (
@@ -450,12 +446,6 @@ def conditions(usual: Mapping[str, float]) -> str:
         f"Without a failure the training takes {usual['train']:.1f} s and the evaluation {usual['evaluate']:.1f} s "
         f"(median of 3). Each failure was met once, with `tracking.patience_seconds: {PATIENCE:g}`."
     )
-
-
-def processor() -> str:
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,14 @@ app = typer.Typer(
 )
 
 Bump = Literal["major", "minor", "patch"]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SWEEP_STORAGE",
+        help="Where Optuna keeps the trials, such as postgresql+psycopg://host/name.",
+        show_default="mlruns/sweeps.db",
+    ),
+]
 Model = Annotated[str, typer.Argument(help="A model that params.yaml has a section for, such as lenet.")]
 
 
@@ -48,6 +56,23 @@ def evaluate(model: Model) -> None:
 def export(model: Model) -> None:
     """Export one model to ONNX and prove it equal to PyTorch."""
     _run_stage("export", model)
+
+
+@app.command(rich_help_panel="Search")
+def sweep(
+    model: Model,
+    trials: Annotated[int, typer.Option(min=1, help="How many trials the search has in all.")] = 40,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that train at once; they share the cores.")] = 1,
+    storage: Storage = None,
+    write: Annotated[bool, typer.Option("--write", help="Write the best parameters into params.yaml.")] = False,
+) -> None:
+    """Search for better parameters of one model, judged by the validation images; goes on where it stopped."""
+    from mnist_pipeline.params import load_params
+    from mnist_pipeline.tasks import sweep
+
+    params = load_params()
+    params.training(model)
+    sweep.run(params, model, trials, workers, storage, write)
 
 
 @app.command(rich_help_panel="Results")

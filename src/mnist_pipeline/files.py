@@ -75,6 +75,13 @@ def file_digest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
+def tree_digest(folder: Path, pattern: str) -> str:
+    """Hexadecimal SHA-256 of the names and bytes of the files below a folder that match a pattern."""
+    files = sorted(folder.rglob(pattern))
+    named = [f"{path.relative_to(folder).as_posix()} {file_digest(path, 'sha256')}" for path in files]
+    return hashlib.sha256("\n".join(named).encode()).hexdigest()
+
+
 def directory_digest(folder: Path) -> str:
     """The MD5 by which DVC names a flat folder in `dvc.lock`, with its `.dir` ending."""
     entries = [{"md5": file_digest(path, "md5"), "relpath": path.name} for path in sorted(folder.iterdir())]

@@ -3,6 +3,8 @@
 `docs/parameters.md` says what each key means.
 """
 
+from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,7 @@ from ruamel.yaml.error import YAMLError
 from mnist_pipeline import paths
 from mnist_pipeline.data.catalog import DatasetName
 from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.files import write_text
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
@@ -90,12 +93,13 @@ class Validate(Section):
 
 
 class Augmentation(Section):
-    """Bounds of the random affine map that each training image goes through."""
+    """How far each training image is distorted at random."""
 
     rotation: Annotated[float, Field(ge=0, le=180)]
     scale: Annotated[float, Field(ge=0, lt=1)]
     shear: Annotated[float, Field(ge=0, lt=90)]
     translation: Annotated[float, Field(ge=0, le=14)]
+    elastic: Annotated[float, Field(ge=0, le=14)]
 
 
 class Training(Section):
@@ -129,6 +133,7 @@ class Train(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     device: Device
+    processes: Annotated[int, Field(ge=1, le=1024)]
     validation_size: Annotated[int, Field(ge=1)]
 
 
@@ -151,6 +156,47 @@ class Promote(Section):
     max_class_drop: Share
 
 
+class Interval(Section):
+    """Values from `low` to `high`, whole numbers where both are; with `log`, as many below the geometric mean."""
+
+    low: float | int
+    high: float | int
+    log: bool
+
+    @model_validator(mode="after")
+    def _is_an_interval(self) -> "Interval":
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} must be less than high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"with log: true, low {self.low} must be more than 0")
+        return self
+
+
+class Choices(Section):
+    choices: Annotated[list[str | int | float], Field(min_length=2)]
+
+
+class Sweep(Section):
+    """How values are searched, and under each model's name which: `train.<model>`'s keys, joined by points."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, dict[str, Interval | Choices]]
+
+    random_trials: Annotated[int, Field(ge=1)]
+    unpruned_epochs: Annotated[int, Field(ge=1)]
+
+    def space(self, model: str) -> dict[str, Interval | Choices]:
+        """What is searched for a model.
+
+        Raises:
+            PipelineError: `sweep` has no section for it.
+        """
+        spaces = self.model_extra or {}
+        if model not in spaces:
+            raise PipelineError(f"{paths.PARAMS}: sweep has no section {model}: say there which keys to search")
+        return dict(spaces[model])
+
+
 class Tracking(Section):
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
     strict: bool
@@ -167,6 +213,7 @@ class Params(Section):
     train: Train
     evaluate: Evaluate
     export: Export
+    sweep: Sweep
     tracking: Tracking
 
     @model_validator(mode="after")
@@ -187,6 +234,48 @@ class Params(Section):
         if model not in sections:
             raise PipelineError(f"{model}: no such model in {paths.PARAMS}; expected one of {', '.join(sections)}")
         return sections[model]
+
+
+def with_training(params: Params, model: str, changes: Mapping[str, Any]) -> Params:
+    """The same parameters, with other values of some keys of `train.<model>`, whose parts are joined by points.
+
+    Raises:
+        PipelineError: there is no such key, or a value is not allowed.
+    """
+    content = params.model_dump(by_alias=True)
+    for key, value in changes.items():
+        section = content["train"][model]
+        *parents, leaf = key.split(".")
+        for parent in parents:
+            section = section.get(parent) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or leaf not in section:
+            raise PipelineError(
+                f"{paths.PARAMS}: train.{model}.{key} is not a known key (docs/parameters.md lists all)"
+            )
+        section[leaf] = value
+    return _checked(content, paths.PARAMS)
+
+
+def write_training(model: str, values: Mapping[str, Any], path: Path = paths.PARAMS) -> None:
+    """Writes other values of some keys of `train.<model>` into the file, and leaves all else as it stands there.
+
+    Raises:
+        PipelineError: the file cannot be written.
+    """
+    file = YAML()
+    file.preserve_quotes = True
+    file.width = 1000
+    file.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
+    content = file.load(path.read_text(encoding="utf-8"))
+    for key, value in values.items():
+        section = content["train"][model]
+        *parents, leaf = key.split(".")
+        for parent in parents:
+            section = section[parent]
+        section[leaf] = value
+    text = StringIO()
+    file.dump(content, text)
+    write_text(path, text.getvalue())
 
 
 def _describe(error: Any) -> str:
@@ -214,6 +303,10 @@ def load_params(path: Path = paths.PARAMS) -> Params:
         raise PipelineError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8") from error
     except YAMLError as error:
         raise PipelineError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    return _checked(content, path)
+
+
+def _checked(content: Any, path: Path) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:

@@ -12,7 +12,11 @@ DATA_DOCS = Path(".cache/data_docs")
 """Great Expectations' Data Docs: they carry timestamps, so DVC does not hash them."""
 RUNNING = Path(".cache/running")
 """One locked file for each training that has a row in MLflow and has not ended."""
+CHECKPOINTS = Path(".cache/checkpoints")
+"""What trainings that have not ended go on from."""
 PROMOTION_LOCK = Path(".cache/promotion.lock")
+SWEEPS = Path("mlruns/sweeps.db")
+"""Optuna's studies; in `mlruns`, so that they go with the rows of their trials."""
 SYNCED = Path("mlruns/synced")
 """What the last complete `sync` has read, and where it wrote; in `mlruns`, so that it goes with the rows."""
 VALIDATION = Path("reports/validate")

@@ -11,7 +11,7 @@ from pages import commands, python_blocks
 from servers import free_port, running
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/promotion.md", "docs/experiments.md", "docs/tracking.md")
+PAGES = ("README.md", "docs/promotion.md", "docs/experiments.md", "docs/tracking.md", "docs/training.md")
 SERVING = ROOT / "docs/serving.md"
 ELSEWHERE = (ROOT / "docs/artifacts.md", ROOT / "docs/team-servers.md")
 """Their commands need a second clone, or servers; test_remote.py and tests/system run them."""

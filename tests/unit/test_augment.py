@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mnist_pipeline.data.augment import random_affine
+from mnist_pipeline.data.augment import random_distortion
 
-NOTHING = {"rotation": 0.0, "scale": 0.0, "shear": 0.0, "translation": 0.0}
+NOTHING = {"rotation": 0.0, "scale": 0.0, "shear": 0.0, "translation": 0.0, "elastic": 0.0}
 
 
 def disc(count: int, radius: float = 5) -> Tensor:
@@ -21,7 +21,7 @@ def centres(images: Tensor) -> Tensor:
 
 
 def moved(images: Tensor, seed: int = 0, **bounds: float) -> Tensor:
-    return random_affine(images, generator=torch.Generator().manual_seed(seed), **(NOTHING | bounds))
+    return random_distortion(images, generator=torch.Generator().manual_seed(seed), **(NOTHING | bounds))
 
 
 def test_zero_bounds_change_nothing() -> None:
@@ -30,7 +30,7 @@ def test_zero_bounds_change_nothing() -> None:
 
 def test_range_and_shape_stay() -> None:
     images = torch.randint(0, 256, (64, 28, 28), dtype=torch.uint8)
-    result = moved(images, rotation=30, scale=0.3, shear=20, translation=4)
+    result = moved(images, rotation=30, scale=0.3, shear=20, translation=4, elastic=2)
     assert result.shape == images.shape
     assert result.min() >= 0
     assert result.max() <= 255
@@ -69,3 +69,38 @@ def test_each_image_has_its_own_map_and_a_seed_repeats_it() -> None:
     assert not torch.equal(first[0], first[1])
     assert torch.equal(first, moved(disc(2), translation=3))
     assert not torch.equal(first, moved(disc(2), seed=1, translation=3))
+
+
+def displacement(elastic: float) -> Tensor:
+    """How far each pixel of 300 images is moved along columns and rows, `[2, 300, 28, 28]`, read off two ramps."""
+    columns = (torch.arange(28.0) * 9).repeat(300, 28, 1)
+    ramps = columns, columns.transpose(1, 2)
+    return torch.stack([moved(ramp, elastic=elastic) - ramp for ramp in ramps]) / 9
+
+
+@pytest.mark.parametrize("elastic", [0.5, 1.0])
+def test_elastic_is_the_standard_deviation_of_the_displacement_in_pixels(elastic: float) -> None:
+    field = displacement(elastic)[:, :, 6:-6, 6:-6]  # a ramp ends at the border
+    assert field.std(dim=(1, 2, 3)).tolist() == pytest.approx([elastic, elastic], rel=0.05)
+    assert field.mean().abs() < elastic / 10
+
+
+def test_elastic_distortions_are_smooth_and_differ_between_axes_and_images() -> None:
+    field = displacement(1.0)[:, :, 6:-6, 6:-6]
+    neighbours = torch.corrcoef(torch.stack([field[..., 1:].flatten(), field[..., :-1].flatten()]))[0, 1]
+    far = torch.corrcoef(torch.stack([field[..., 0].flatten(), field[..., -1].flatten()]))[0, 1]
+    assert neighbours == pytest.approx(0.985, abs=0.01)  # of a Gaussian over 4 pixels: exp(-1 / (4 · 4²))
+    assert far < 0.3
+    axes = torch.corrcoef(torch.stack([field[0].flatten(), field[1].flatten()]))[0, 1]
+    assert abs(axes) < 0.1
+
+
+@pytest.mark.parametrize("elastic", [0.0, 1.0])
+def test_a_part_is_what_the_whole_batch_has_there(elastic: float) -> None:
+    images = torch.randint(0, 256, (9, 28, 28), dtype=torch.uint8)
+    bounds = NOTHING | {"rotation": 9.0, "elastic": elastic}
+    whole, part = (
+        random_distortion(images, torch.Generator().manual_seed(0), part, **bounds)
+        for part in (slice(None), slice(3, 7))
+    )
+    torch.testing.assert_close(part, whole[3:7])

@@ -1,11 +1,16 @@
 """The documentation names every parameter, and no other."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+import recipe
+import speed
+from report import in_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +27,7 @@ def generic(key: str) -> str:
     """`train.lenet.epochs` is documented as `train.<model>.epochs`, and suites alike; architectures are not shared."""
     if ".architecture." not in key:
         key = re.sub(r"^train\.[\w-]+\.(?=\w)", "train.<model>.", key)
+    key = re.sub(r"^sweep\.[\w-]+\..*", "sweep.<model>.<key>", key)
     return re.sub(r"^validate\.suites\.[\w-]+\.", "validate.suites.<suite>.", key)
 
 
@@ -29,6 +35,22 @@ def test_every_parameter_has_its_row_and_every_row_its_parameter() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     documented = set(re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/parameters.md").read_text(), re.MULTILINE))
     assert documented == {generic(key) for key in leaf_keys(params)}
+
+
+def test_the_tables_of_measurements_are_those_of_the_last_measurement() -> None:
+    """Each is made from a file in benchmarks/results, against the parameters as they are now."""
+    tables = recipe.tables() | speed.tables(json.loads(speed.RESULTS.read_text()))
+    pages = {page.name: page.read_text() for page in (ROOT / "docs").glob("*.md")}
+    assert {name: in_page(text, tables) for name, text in pages.items()} == pages
+    everything = "".join(pages.values())
+    assert [name for name in tables if f"<!-- {name} -->" not in everything] == []
+
+
+def test_the_recipe_of_the_tutorial_is_the_same_in_the_makefile_and_in_the_measurements() -> None:
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (line,) = re.findall(r"^TUTORIAL := (.*)$", makefile, re.MULTILINE)
+    values = dict(word.split("=") for word in line.split())
+    assert {key: yaml.safe_load(value) for key, value in values.items()} == recipe.TUTORIAL
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -1,4 +1,4 @@
-"""Random affine maps of a whole batch at once."""
+"""Random distortions of a whole batch at once."""
 
 import math
 
@@ -6,17 +6,37 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+ELASTIC_SMOOTHNESS = 4.0
+"""Standard deviation in pixels of the Gaussian that smooths elastic distortions, as in Simard et al. (2003)."""
+ALL = slice(None)
+KNOT_SPACING = 4
+"""Pixels from one random vector to the next: as far as the Gaussian is wide, so that finer noise adds nothing."""
 
-def random_affine(
-    images: Tensor, generator: torch.Generator, *, rotation: float, scale: float, shear: float, translation: float
+
+def random_distortion(
+    images: Tensor,
+    generator: torch.Generator,
+    part: slice = ALL,
+    *,
+    rotation: float,
+    scale: float,
+    shear: float,
+    translation: float,
+    elastic: float,
 ) -> Tensor:
-    """Each image `[N, height, width]` under its own random map, bilinear, black outside; floats of the same range.
+    """The images `[N, height, width]` in `part`, each under its own random map, bilinear, black outside.
 
-    Every bound is symmetric and drawn uniformly: `rotation` and `shear` in degrees, `scale` as a share of each side,
-    `translation` in pixels along each axis. The draws come from `generator`, which lives on the images' device.
+    The result has floats of the same range. The draws are made for all images, whatever the part.
+
+    The affine bounds are symmetric and drawn uniformly: `rotation` and `shear` in degrees, `scale` as a share of each
+    side, `translation` in pixels along each axis. `elastic` moves every pixel besides by a smooth random field, of
+    which each component has about that standard deviation in pixels (Simard, Steinkraus and Platt, 2003: sigma 4).
+    `generator` lives on the images' device.
     """
+    if not any((rotation, scale, shear, translation, elastic)):
+        return images[part].float()
     count, height, width = images.shape
-    draw = torch.rand(6, count, 1, generator=generator, device=images.device) * 2 - 1
+    draw = torch.rand(6, count, 1, generator=generator, device=images.device)[:, part] * 2 - 1
     angle, slant = draw[0] * math.radians(rotation), torch.tan(draw[1] * math.radians(shear))
     stretch_x, stretch_y = 1 + draw[2] * scale, 1 + draw[3] * scale
     cosine, sine = torch.cos(angle), torch.sin(angle)
@@ -28,9 +48,30 @@ def random_affine(
     down = _plane(
         sine * stretch_x * columns + draw[5] * 2 * translation / height, (sine * slant + cosine) * stretch_y * rows
     )
+    if elastic:
+        noise = _smooth_noise(count, height, width, generator, part)
+        across += noise[0] * (2 * elastic / width)
+        down += noise[1] * (2 * elastic / height)
     grid = torch.stack([across, down], dim=3)
-    moved = functional.grid_sample(images.unsqueeze(1).float(), grid, align_corners=False)
+    moved = functional.grid_sample(images[part].unsqueeze(1).float(), grid, align_corners=False)
     return moved.squeeze(1)
+
+
+def _smooth_noise(count: int, height: int, width: int, generator: torch.Generator, part: slice) -> Tensor:
+    """Gaussian noise at knots, smoothed to two fields `[2, N, height, width]`: each value has standard deviation 1."""
+    over_rows, over_columns = _smoothing(height, generator.device), _smoothing(width, generator.device)
+    shape = (2, count, over_rows.shape[1], over_columns.shape[1])
+    knots = torch.randn(shape, generator=generator, device=generator.device)[:, part]
+    return torch.einsum("rk,ankl,cl->anrc", over_rows, knots, over_columns)
+
+
+def _smoothing(side: int, device: torch.device) -> Tensor:
+    """How much each knot weighs at each pixel `[side, knots]`; the squares of a pixel's weights sum to 1."""
+    reach = math.ceil(2 * ELASTIC_SMOOTHNESS)  # noise from outside the image has its part at the edge
+    knots = torch.arange(-reach, side + reach, KNOT_SPACING, device=device)
+    distance = torch.arange(side, device=device).unsqueeze(1) - knots
+    weights = torch.exp(-0.5 * (distance / ELASTIC_SMOOTHNESS) ** 2)
+    return functional.normalize(weights)
 
 
 def _centres(side: int, device: torch.device) -> Tensor:

@@ -2,57 +2,137 @@
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 
 import torch
 
+import mnist_pipeline
 from mnist_pipeline import console, paths
-from mnist_pipeline.data.augment import random_affine
+from mnist_pipeline.data.augment import random_distortion
 from mnist_pipeline.data.catalog import label_names
 from mnist_pipeline.data.dataset import Split, load_split, stratified_split
 from mnist_pipeline.devices import choose_device, make_deterministic
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import demand_writable, directory_digest, write_json, write_text
+from mnist_pipeline.files import demand_writable, directory_digest, tree_digest, write_json, write_text
 from mnist_pipeline.models import Classifier, Description, build, save_weights
 from mnist_pipeline.params import Params, Training
-from mnist_pipeline.training.loop import Epoch, Examples, Recipe, fit
+from mnist_pipeline.training import team as teams
+from mnist_pipeline.training.checkpoint import Checkpoints
+from mnist_pipeline.training.loop import Examples, Recipe, fit
+from mnist_pipeline.training.state import Epoch
+from mnist_pipeline.training.team import ALONE, Team
 
 
 def run(params: Params, model: str) -> None:
-    """Writes the weights, the metrics and the history of `model`, and its row in MLflow."""
+    """Writes the weights, the metrics and the history of `model`, and its row in MLflow.
+
+    Where it takes several processes, this one only starts them, as torchrun would.
+    """
+    device = choose_device("train.device", params.train.device)
+    processes = params.train.processes
+    if processes > 1 and not teams.is_member():
+        teams.launch(processes, mnist_pipeline.__name__, "train", model)
+        return
+    with teams.joined(device) as (team, device):
+        if team.size != processes:
+            raise PipelineError(f"train.processes = {processes}, but torchrun started {team.size}: make them equal")
+        _train(params, model, team, device)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A model that has not been trained yet, and all that it takes to train it."""
+
+    classifier: Classifier
+    description: Description
+    train: Examples
+    validation: Examples
+    recipe: Recipe
+    seed: int
+
+    def epochs(
+        self,
+        advance: Callable[[int], None] = lambda amount: None,
+        checkpoints: Checkpoints | None = None,
+        team: Team = ALONE,
+    ) -> Iterator[Epoch]:
+        """Trains the classifier; see `fit`."""
+        return fit(self.classifier, self.train, self.validation, self.recipe, self.seed, advance, checkpoints, team)
+
+
+def prepare(params: Params, model: str, device: torch.device) -> Setup:
+    """The data on the device, split, and the model with its first weights; seeds all that is random.
+
+    Raises:
+        PipelineError: the data cannot be read or split, or the model cannot be built.
+    """
+    seed = params.train.seed
+    make_deterministic(seed)
+    split = load_split(paths.RAW, "train")
+    kept, held_out = stratified_split(split.labels, params.train.validation_size, seed)
+    description = _describe(params, model, split.take(kept))
+    return Setup(
+        _build(description).to(device),
+        description,
+        examples(split.take(kept), device),
+        examples(split.take(held_out), device),
+        _recipe(params.training(model)),
+        seed,
+    )
+
+
+def _train(params: Params, model: str, team: Team, device: torch.device) -> None:
+    setup = prepare(params, model, device)
+    checkpoints = _checkpoints(params, setup.description, team, device)
+    if team.leads:
+        processes = f" in {team.size} processes" if team.size > 1 else ""
+        counts = f"{len(setup.train)} images, {len(setup.validation)} held out"
+        console.say(f"train {model}: {counts}, on {device}{processes}")
+        _lead(params, model, setup, checkpoints, team)
+        checkpoints.remove()
+    else:
+        list(setup.epochs(checkpoints=checkpoints, team=team))
+
+
+def _lead(params: Params, model: str, setup: Setup, checkpoints: Checkpoints, team: Team) -> None:
+    """Trains, tells how it goes here and in MLflow, and writes what came of it."""
     from mnist_pipeline.tracking.publish import training_run
 
-    settings = params.training(model)
-    device = choose_device("train.device", params.train.device)
-    make_deterministic(params.train.seed)
     for target in (paths.weights(model), paths.report("train", model) / "metrics.json"):
         demand_writable(target)
-    split = load_split(paths.RAW, "train")
-    kept, held_out = stratified_split(split.labels, params.train.validation_size, params.train.seed)
-    description = _describe(params, model, split.take(kept))
-    classifier = _build(description).to(device)
-    console.say(f"train {model}: {len(kept)} images, {len(held_out)} held out, on {device}")
-
     history: list[Epoch] = []
-    total = settings.epochs * len(kept)
+    total = setup.recipe.epochs * len(setup.train)
     with training_run(params, model) as row, console.progress(f"train {model}", total) as advance:
-        epochs = fit(
-            classifier,
-            _examples(split.take(kept), device),
-            _examples(split.take(held_out), device),
-            _recipe(settings),
-            params.train.seed,
-            advance,
-        )
-        for epoch in epochs:
-            history.append(epoch)
-            row.log_epoch(epoch.epoch, asdict(epoch))
-            console.say(_line(epoch, settings.epochs))
-        _write(model, classifier, description, history)
+        try:
+            for epoch in setup.epochs(advance, checkpoints, team):
+                history.append(epoch)
+                row.log_epoch(epoch.epoch, asdict(epoch))
+                console.say(_line(epoch, setup.recipe.epochs))
+        except KeyboardInterrupt:
+            console.say(f"train {model}: stopped in epoch {len(history) + 1}; the same command goes on from there")
+            raise
+        _write(model, setup.classifier, setup.description, history)
         row.finish()
+
+
+def _checkpoints(params: Params, description: Description, team: Team, device: torch.device) -> Checkpoints:
+    """A checkpoint is of all that the weights depend on, down to what changes the rounding of a sum."""
+    origin = {
+        "code": tree_digest(Path(mnist_pipeline.__path__[0]), "*.py"),
+        "train": params.train.model_dump(include={"seed", "validation_size", description.model}),
+        "description": asdict(description),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "processes": team.size,
+    }
+    # DVC runs an experiment in a copy of the repository, which does not outlive it
+    return Checkpoints(Path(os.environ.get("DVC_ROOT") or ".") / paths.CHECKPOINTS, origin, warn=console.say)
 
 
 def _describe(params: Params, model: str, kept: Split) -> Description:
@@ -78,13 +158,14 @@ def _build(description: Description) -> Classifier:
     return Classifier(network, description.mean, description.standard_deviation)
 
 
-def _examples(split: Split, device: torch.device) -> Examples:
+def examples(split: Split, device: torch.device) -> Examples:
+    """A split as tensors on a device."""
     return Examples(torch.tensor(split.images, device=device), torch.tensor(split.labels, device=device).long())
 
 
 def _recipe(settings: Training) -> Recipe:
     shared = {field.name: getattr(settings, field.name) for field in fields(Recipe) if field.name != "augment"}
-    return Recipe(augment=partial(random_affine, **settings.augmentation.model_dump()), **shared)
+    return Recipe(augment=partial(random_distortion, **settings.augmentation.model_dump()), **shared)
 
 
 def _line(epoch: Epoch, epochs: int) -> str:

@@ -1,6 +1,7 @@
 """Where the rows live, told without MLflow, which takes long to import."""
 
 import os
+import re
 from pathlib import Path
 
 
@@ -17,3 +18,8 @@ def is_made() -> bool:
     """Whether the store is there; of a server, that is taken for granted."""
     uri = tracking_uri()
     return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+
+
+def without_secrets(text: str) -> str:
+    """The same text, with the user and the password of an address left out."""
+    return re.sub(r"://[^/\s@]+@", "://…@", text)

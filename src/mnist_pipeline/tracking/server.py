@@ -7,8 +7,8 @@ import sys
 
 from mnist_pipeline import console
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.tracking.address import tracking_uri
-from mnist_pipeline.tracking.store import RESULTS, open_store, without_secrets
+from mnist_pipeline.tracking.address import tracking_uri, without_secrets
+from mnist_pipeline.tracking.store import RESULTS, open_store
 
 HOST = "127.0.0.1"
 

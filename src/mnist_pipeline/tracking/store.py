@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import os
-import re
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mnist_pipeline.errors import PipelineError, in_one_line
-from mnist_pipeline.tracking.address import tracking_uri
+from mnist_pipeline.tracking.address import tracking_uri, without_secrets
 from mnist_pipeline.tracking.patience import patient
 
 MODEL_VIEW = {"mlflow.experimentKind": "custom_model_development"}
@@ -109,6 +108,12 @@ def open_store(experiment: str, patience: float = math.inf) -> Store:
     return Store(client, models, data, database)
 
 
+def open_experiment(store: Store, name: str) -> str:
+    """The id of another experiment, which is made where it is missing."""
+    with store.exclusive():
+        return _experiment(store.client, name, store.database, MODEL_VIEW)
+
+
 class StoreError(PipelineError):
     """MLflow failed, or something between here and it."""
 
@@ -156,11 +161,6 @@ def reason(error: BaseException) -> str:
             return without_secrets(f"its database: {in_one_line(cause.orig)}")
         cause = cause.__cause__
     return without_secrets(in_one_line(error))
-
-
-def without_secrets(text: str) -> str:
-    """The same text, with the user and the password of an address left out."""
-    return re.sub(r"://[^/\s@]+@", "://…@", text)
 
 
 def _set_defaults() -> None:

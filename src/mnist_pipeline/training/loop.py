@@ -1,5 +1,6 @@
 """The training loop: it knows tensors, an optimiser and a schedule, and nothing of the model."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,9 +10,19 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.training.checkpoint import Checkpoints, Snapshot
 from mnist_pipeline.training.optimization import Schedule, build_optimizer, build_schedule
+from mnist_pipeline.training.randomness import Draws
+from mnist_pipeline.training.state import Epoch, State
+from mnist_pipeline.training.team import ALONE, Team
 
 EVALUATION_BATCH = 1000
+STEPS_BETWEEN_LOOKS = 10
+"""After as many steps, a training looks whether a checkpoint is due."""
+
+
+class DivergedError(PipelineError):
+    """The loss is no longer a number."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,10 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+Augment = Callable[[Tensor, torch.Generator, slice], Tensor]
+"""Of the images of a batch, those in the slice, distorted; it draws for all images, whatever the slice."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +54,7 @@ class Recipe:
     warmup_epochs: int
     label_smoothing: float
     ema_decay: float
-    augment: Callable[[Tensor, torch.Generator], Tensor]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of the history; losses are mean cross-entropies, accuracies shares of 1.
-
-    The training values are of the weights as they moved, on augmented images;
-    the validation values are of the averaged weights, on clean ones.
-    """
-
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
+    augment: Augment
 
 
 def fit(
@@ -65,52 +64,119 @@ def fit(
     recipe: Recipe,
     seed: int,
     advance: Callable[[int], None],
+    checkpoints: Checkpoints | None = None,
+    team: Team = ALONE,
 ) -> Iterator[Epoch]:
     """Trains `model` in place and yields each epoch's numbers; after the last it holds the averaged weights.
 
-    `seed` draws the order of the images and their augmentation; `advance` hears how many images went by.
-    The values are read from the device once an epoch.
+    `seed` draws the order of the images and their augmentation; `advance` hears how many images went by. Where
+    `checkpoints` has one, the training goes on from there, and yields first the epochs that were done before.
+    A batch is shared among the `team`, whose processes all see the same examples; all of them get the same weights.
 
     Raises:
-        PipelineError: the loss is no longer a number.
+        DivergedError: the loss is no longer a number.
     """
     device = train.labels.device
-    generator = torch.Generator(device).manual_seed(seed)
+    steps = math.ceil(len(train) / recipe.batch_size)
+    state = _begin(model, recipe, steps)
+    together = team.wrap(model)
+    draws = Draws(seed, device, team.rank)
+    if saved := team.hear(checkpoints.load() if checkpoints and team.leads else b"", device):
+        state.restore(Snapshot.from_bytes(saved), team)
+        advance(len(state.history) * len(train) + len(state.rates) * recipe.batch_size)
+    yield from state.history
+
+    for number in range(len(state.history) + 1, recipe.epochs + 1):
+        model.train()
+        batches = draws.order(number, len(train)).split(recipe.batch_size)
+        for step in range(len(state.rates), steps):
+            if checkpoints and step % STEPS_BETWEEN_LOOKS == 0 and team.decide(checkpoints.is_due(), device):
+                _save(checkpoints, state, team)
+            generator = draws.at_step((number - 1) * steps + step)
+            _step(state, together, train, batches[step], recipe, generator, team)
+            advance(len(batches[step]))
+        state.history.append(_end_epoch(state, train, validation, team))
+        state.begin_epoch()
+        if checkpoints:
+            _save(checkpoints, state, team)
+        yield state.history[-1]
+    model.load_state_dict(state.averaged.module.state_dict())
+
+
+def _begin(model: nn.Module, recipe: Recipe, steps: int) -> State:
     optimizer = build_optimizer(model, recipe.optimizer, recipe.learning_rate, recipe.momentum, recipe.weight_decay)
-    steps = -(-len(train) // recipe.batch_size)
     schedule = build_schedule(optimizer, recipe.schedule, recipe.warmup_epochs * steps, recipe.epochs * steps)
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay))
+    return State(model, optimizer, schedule, averaged, steps)
 
-    for number in range(1, recipe.epochs + 1):
-        model.train()
-        learning_rate = float(schedule.get_last_lr()[0])
-        total_loss = torch.zeros((), device=device)
-        correct = torch.zeros((), dtype=torch.int64, device=device)
-        for indices in torch.randperm(len(train), generator=generator, device=device).split(recipe.batch_size):
-            images, labels = recipe.augment(train.images[indices], generator), train.labels[indices]
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                logits = model(images)
-                loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            averaged.update_parameters(model)
-            total_loss += loss.detach() * len(labels)
-            correct += (logits.argmax(1) == labels).sum()
-            advance(len(labels))
-        validation_loss, validation_accuracy = measure(averaged.module, validation)
-        epoch = Epoch(
-            number,
-            learning_rate,
-            total_loss.item() / len(train),
-            correct.item() / len(train),
-            validation_loss,
-            validation_accuracy,
-        )
-        _check_finite(epoch)
-        yield epoch
-    model.load_state_dict(averaged.module.state_dict())
+
+def _step(
+    state: State,
+    model: nn.Module,
+    train: Examples,
+    batch: Tensor,
+    recipe: Recipe,
+    generator: torch.Generator,
+    team: Team,
+) -> None:
+    """One step on the images of `batch`, of which this process takes its share; nothing waits for the device."""
+    share = team.share(len(batch))
+    images, labels = recipe.augment(train.images[batch], generator, share), train.labels[batch[share]]
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=images.device.type == "cuda"):
+        logits = model(images)
+        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing, reduction="sum")
+    state.optimizer.zero_grad()
+    (loss * (team.size / len(batch))).backward()  # the team takes the mean of its members' gradients
+    state.optimizer.step()
+    state.averaged.update_parameters(state.model)
+    step = len(state.rates)
+    state.losses[step] = loss.detach()
+    state.hits[step] = (logits.argmax(1) == labels).sum()
+    state.rates.append(float(state.schedule.get_last_lr()[0]))
+    state.schedule.step()
+
+
+def _end_epoch(state: State, train: Examples, validation: Examples, team: Team) -> Epoch:
+    losses = _finite_losses(state, team)
+    validation_loss, validation_accuracy = measure(state.averaged.module, validation)
+    number = len(state.history) + 1
+    if not math.isfinite(validation_loss):
+        raise _diverged("the validation loss", validation_loss, number, len(state.rates), state.rates[-1])
+    return Epoch(
+        number,
+        state.rates[0],
+        losses.sum().item() / len(train),
+        team.total(state.hits).sum().item() / len(train),
+        validation_loss,
+        validation_accuracy,
+    )
+
+
+def _finite_losses(state: State, team: Team) -> Tensor:
+    """The losses of the epoch's steps.
+
+    Raises:
+        DivergedError: one is not a number.
+    """
+    losses = team.total(state.losses)
+    if (strange := losses.isfinite().logical_not().nonzero()).numel():
+        step = int(strange[0])
+        raise _diverged("the training loss", losses[step].item(), len(state.history) + 1, step + 1, state.rates[step])
+    return losses
+
+
+def _diverged(what: str, value: float, epoch: int, step: int, rate: float) -> DivergedError:
+    return DivergedError(
+        f"{what} became {value} in epoch {epoch}, step {step}, at learning rate {rate:g}: "
+        "lower learning_rate in params.yaml, or raise warmup_epochs"
+    )
+
+
+def _save(checkpoints: Checkpoints, state: State, team: Team) -> None:
+    _finite_losses(state, team)  # nobody goes on from weights that are no numbers
+    snapshot = state.snapshot(team)
+    if team.leads:
+        checkpoints.save(snapshot)
 
 
 @torch.inference_mode()
@@ -126,12 +192,3 @@ def measure(model: nn.Module, examples: Examples) -> tuple[float, float]:
         loss += functional.cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()
     return loss.item() / len(examples), correct.item() / len(examples)
-
-
-def _check_finite(epoch: Epoch) -> None:
-    for name, value in vars(epoch).items():
-        if not torch.isfinite(torch.tensor(value)):
-            raise PipelineError(
-                f"{name} became {value} in epoch {epoch.epoch}, at learning rate {epoch.learning_rate:g}: "
-                "lower learning_rate in params.yaml, or raise warmup_epochs"
-            )

@@ -1,8 +1,10 @@
 """Optimisers and learning-rate schedules by name, all of them torch's own."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
@@ -48,3 +50,29 @@ def build_schedule(optimizer: Optimizer, name: Schedule, warmup_steps: int, tota
         return main
     warmup = LinearLR(optimizer, start_factor=WARMUP_START, total_iters=warmup_steps)
     return SequentialLR(optimizer, [warmup, main], milestones=[warmup_steps])
+
+
+def state_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """What the optimiser remembers of each parameter, as `<parameter's number>.<name>`."""
+    return {
+        f"{number}.{name}": value
+        for number, memory in optimizer.state_dict()["state"].items()
+        for name, value in memory.items()
+        if value is not None
+    }
+
+
+def restore_state(optimizer: Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]) -> None:
+    """Gives back what `state_tensors` took, and the `param_groups` of the optimiser's state dict.
+
+    The fused kernels walk through memory, so each tensor is laid out as its parameter is.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    memories: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split(".")
+        parameter = parameters[int(number)]
+        same_shape = value.shape == parameter.shape
+        laid_out = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if same_shape else value
+        memories.setdefault(int(number), {})[name] = laid_out
+    optimizer.load_state_dict({"state": memories, "param_groups": groups})

@@ -1,0 +1,238 @@
+"""What the default parameters reach, what was tried on the way, and what each ingredient is worth.
+
+    python benchmarks/recipe.py lenet --set epochs=30 epochs=30,augmentation.elastic=0.7
+    python benchmarks/recipe.py lenet --ablation --seeds 3
+    python benchmarks/recipe.py lenet --steps --seeds 3
+    python benchmarks/recipe.py lenet --test --seeds 5
+
+Each training is one process with one thread, two at a time; a seed draws the first weights, the validation images, the
+order and the augmentation. A line of JSON for each goes to `benchmarks/results/recipe.jsonl`, with all that its recipe
+was; what stands there is not trained again. Only `--test` reads the test images, once for each seed, and nothing here
+chooses by them. `python benchmarks/recipe.py tables` brings the tables of the documentation up to date.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import t as student
+
+from report import table, write_in_pages
+
+Rows = Sequence[Mapping[str, Any]]
+ACCURACIES = ("validation_accuracy", "test_accuracy")
+
+RESULTS = Path(__file__).parent / "results/recipe.jsonl"
+AFFINE = ("rotation", "scale", "shear", "translation")
+TUTORIAL: dict[str, Any] = {
+    "epochs": 5,
+    "batch_size": 64,
+    "optimizer": "sgd",
+    "learning_rate": 0.001,
+    "momentum": 0.0,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "warmup_epochs": 0,
+    "label_smoothing": 0.0,
+    "ema_decay": 0.0,
+    **{f"augmentation.{name}": 0.0 for name in (*AFFINE, "elastic")},
+}
+"""The recipe of PyTorch's quickstart tutorial."""
+STEPS = {
+    "AdamW, with warm-up and a falling learning rate": (
+        "batch_size",
+        "optimizer",
+        "learning_rate",
+        "momentum",
+        "weight_decay",
+        "schedule",
+        "warmup_epochs",
+    ),
+    "affine distortion": tuple(f"augmentation.{name}" for name in AFFINE),
+    "elastic distortion": ("augmentation.elastic",),
+    "averaged weights and label smoothing": ("ema_decay", "label_smoothing"),
+    "as many epochs as it takes": ("epochs",),
+}
+INGREDIENTS: dict[str, dict[str, Any]] = {
+    "without affine distortion": {f"augmentation.{name}": 0.0 for name in AFFINE},
+    "without elastic distortion": {"augmentation.elastic": 0.0},
+    "without averaged weights": {"ema_decay": 0.0},
+    "with a constant learning rate": {"schedule": "constant"},
+    "without label smoothing": {"label_smoothing": 0.0},
+    "with a third of the epochs": {},  # of the model's own, below
+    "with SGD, learning rate 0.1": {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4},
+}
+"""The ingredients, each with what takes it away."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="KEY=VALUE,…")
+    parser.add_argument("--ablation", action="store_true")
+    parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--test", action="store_true")
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    if arguments.model == "tables":
+        write_in_pages(tables())
+        return
+    variants = list(ablations(arguments.model).values()) if arguments.ablation else []
+    variants += list(steps(arguments.model).values()) if arguments.steps else []
+    variants += [parsed(change) for change in arguments.changes]
+    known = {identity(row) for row in results()}
+    jobs = []
+    for seed in range(arguments.seeds):
+        for changes in variants or [{}]:
+            job = {"model": arguments.model, "recipe": recipe(arguments.model, changes), "seed": seed}
+            if identity(job | ({"test_accuracy": 0} if arguments.test else {})) not in known:
+                jobs.append((job, arguments.test))
+    with multiprocessing.get_context("spawn").Pool(arguments.workers, maxtasksperchild=1) as pool:
+        for row in pool.imap_unordered(train, jobs):
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(row["validation_accuracy"], row.get("test_accuracy"), row["seconds"], flush=True)  # noqa: T201
+
+
+def parsed(change: str) -> dict[str, Any]:
+    """`key=value,key=value` as a mapping; a value is JSON, or else text."""
+    pairs = (pair.split("=", 1) for pair in change.split(","))
+    return {key: json.loads(value) if value[0] in "0123456789[" else value for key, value in pairs}
+
+
+def ablations(model: str) -> dict[str, dict[str, Any]]:
+    third = {"epochs": recipe(model, {})["epochs"] // 3}
+    return {name: changes or third for name, changes in INGREDIENTS.items()}
+
+
+def steps(model: str) -> dict[str, dict[str, Any]]:
+    """The way from the tutorial's recipe to the default one, each step with all that came before it."""
+    default, way = recipe(model, {}), {"the tutorial's recipe": dict(TUTORIAL)}
+    for name, keys in STEPS.items():
+        way[name] = list(way.values())[-1] | {key: default[key] for key in keys}
+    return way
+
+
+def recipe(model: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters of `train.<model>`, flat, with some of them changed."""
+    from mnist_pipeline.params import load_params, with_training
+
+    section = with_training(load_params(), model, changes).training(model).model_dump()
+    nested = {name: section.pop(name) for name in ("architecture", "augmentation")}
+    return section | {f"{name}.{key}": value for name, values in nested.items() for key, value in values.items()}
+
+
+def train(job: tuple[dict[str, Any], bool]) -> dict[str, Any]:
+    """Trains in this process and adds what came of it."""
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    import torch
+
+    from mnist_pipeline import paths
+    from mnist_pipeline.data.dataset import load_split
+    from mnist_pipeline.params import load_params, with_training
+    from mnist_pipeline.stages.train import examples, prepare
+    from mnist_pipeline.training.loop import measure
+
+    row, test = job
+    torch.set_num_threads(1)
+    params = with_training(load_params(), row["model"], row["recipe"])
+    params = params.model_copy(update={"train": params.train.model_copy(update={"seed": row["seed"]})})
+    device = torch.device("cpu")
+    setup = prepare(params, row["model"], device)
+    begun = time.perf_counter()
+    last = list(setup.epochs())[-1]
+    row |= {"validation_accuracy": last.validation_accuracy, "seconds": round(time.perf_counter() - begun, 1)}
+    if test:
+        row["test_accuracy"] = measure(setup.classifier, examples(load_split(paths.RAW, "test"), device))[1]
+    return row
+
+
+def results() -> list[dict[str, Any]]:
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def identity(row: Mapping[str, Any]) -> str:
+    return json.dumps([row["model"], row["recipe"], row["seed"], "test_accuracy" in row], sort_keys=True)
+
+
+def tables() -> dict[str, str]:
+    """What the default recipe reaches, what its parts are worth, all that was tried, and the way from the tutorial."""
+    named = {}
+    for model in ("lenet", "mlp"):
+        rows = [row for row in results() if row["model"] == model]
+        named |= {
+            f"{model} reaches": _reached(model, rows),
+            f"{model} without": _ablation(model, rows),
+            f"{model} tried": _tried(model, rows),
+            f"{model} from the tutorial": _way(model, rows),
+        }
+    return named
+
+
+def _reached(model: str, rows: Rows) -> str:
+    tested = [row for row in rows if row["recipe"] == recipe(model, {}) and "test_accuracy" in row]
+    lines = []
+    for row in sorted(tested, key=lambda row: int(row["seed"])):
+        shown = [f"{row[name]:.2%}" for name in ACCURACIES]
+        lines.append([str(row["seed"]), *shown, f"{row['seconds']:.0f}"])
+    if len(tested) > 1:
+        columns = [[100 * row[name] for row in tested] for name in ACCURACIES]
+        shown = [f"**{statistics.mean(column):.2f} %** ± {statistics.stdev(column):.2f}" for column in columns]
+        lines.append(["mean ± standard deviation", *shown, ""])
+    return table(("seed", "validation accuracy", "test accuracy", "seconds, one thread"), lines)
+
+
+def _ablation(model: str, rows: Rows) -> str:
+    """Differences to the default recipe with the same seed, which has the same validation images."""
+    whole = _by_seed(recipe(model, {}), rows)
+    lines = []
+    for name, changes in ablations(model).items():
+        changed = _by_seed(recipe(model, changes), rows)
+        differences = [100 * (changed[seed] - whole[seed]) for seed in whole.keys() & changed.keys()]
+        if recipe(model, changes) != recipe(model, {}) and len(differences) > 1:
+            mean = statistics.mean(differences)
+            reach = student.ppf(0.975, len(differences) - 1) * statistics.stdev(differences) / len(differences) ** 0.5
+            interval = f"{mean - reach:+.2f} to {mean + reach:+.2f}"
+            lines.append([name, f"{mean:+.2f}", interval, str(len(differences))])
+    return table(("", "validation accuracy, points", "95 % interval over the seeds", "seeds"), lines)
+
+
+def _way(model: str, rows: Rows) -> str:
+    """What each step from the tutorial's recipe gains."""
+    lines: list[list[str]] = []
+    before = None
+    for name, changes in steps(model).items():
+        if found := _by_seed(recipe(model, changes), rows).values():
+            mean = 100 * statistics.mean(found)
+            gain = "" if before is None else f"{mean - before:+.2f}"
+            lines.append([name, f"{mean:.2f} %", gain, str(len(found))])
+            before = mean
+    return table(("step", "validation accuracy", "gain, points", "seeds"), lines)
+
+
+def _tried(model: str, rows: Rows) -> str:
+    """Every recipe, told by what differs from the default, the best first."""
+    default = recipe(model, {})
+    lines = []
+    for text in {json.dumps(row["recipe"], sort_keys=True) for row in rows}:
+        tried = json.loads(text)
+        accuracies = _by_seed(tried, rows).values()
+        changed = [f"{key} {value}" for key, value in tried.items() if default[key] != value]
+        lines.append([f"{statistics.mean(accuracies):.2%}", str(len(accuracies)), ", ".join(changed) or "nothing"])
+    return table(("validation accuracy", "seeds", "what differs from the default"), sorted(lines, reverse=True))
+
+
+def _by_seed(wanted: Mapping[str, Any], rows: Rows) -> dict[int, float]:
+    return {row["seed"]: row["validation_accuracy"] for row in rows if row["recipe"] == wanted}
+
+
+if __name__ == "__main__":
+    main()

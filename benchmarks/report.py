@@ -1,0 +1,35 @@
+"""What the measurements have in common when they tell of themselves."""
+
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def processor() -> str:
+    """The name that the system has for it."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def in_page(text: str, tables: Mapping[str, str]) -> str:
+    """The text of a page with new tables; each stands between `<!-- its name -->` and `<!-- end -->`."""
+
+    def current(found: re.Match[str]) -> str:
+        name = found[1]
+        return f"<!-- {name} -->\n{tables[name]}\n<!-- end -->" if name in tables else found[0]
+
+    return re.sub(r"<!-- ([\w: ]+) -->\n.*?<!-- end -->", current, text, flags=re.DOTALL)
+
+
+def write_in_pages(tables: Mapping[str, str]) -> None:
+    """Brings the tables of all pages of the documentation up to date."""
+    for page in [Path("README.md"), *Path("docs").glob("*.md")]:
+        page.write_text(in_page(page.read_text(), tables))

@@ -1,0 +1,93 @@
+"""All that a training carries from step to step, and how it is kept in a checkpoint."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
+
+from mnist_pipeline.training.checkpoint import Snapshot
+from mnist_pipeline.training.optimization import restore_state, state_tensors
+from mnist_pipeline.training.team import Team
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the history; losses are mean cross-entropies, accuracies shares of 1.
+
+    The training values are of the weights as they moved, on augmented images;
+    the validation values are of the averaged weights, on clean ones.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+
+
+class State:
+    """What changes while `model` trains.
+
+    `losses` and `hits` hold, for each step of the present epoch, the summed loss of its images and how many of them
+    were right; they stay on the device until the epoch ends. `rates` are the learning rates of its steps so far.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler, averaged: AveragedModel, steps: int
+    ) -> None:
+        device = next(model.parameters()).device
+        self.model = model
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.averaged = averaged
+        self.losses = torch.zeros(steps, device=device)
+        self.hits = torch.zeros(steps, dtype=torch.int64, device=device)
+        self.rates: list[float] = []
+        self.history: list[Epoch] = []
+
+    def begin_epoch(self) -> None:
+        self.losses.zero_()
+        self.hits.zero_()
+        self.rates.clear()
+
+    def snapshot(self, team: Team) -> Snapshot:
+        """This moment, with what all processes counted."""
+        tensors = {
+            **_under("model", self.model.state_dict()),
+            **_under("averaged", self.averaged.state_dict()),
+            **_under("optimizer", state_tensors(self.optimizer)),
+            "losses": team.total(self.losses),
+            "hits": team.total(self.hits),
+        }
+        facts = {
+            "groups": self.optimizer.state_dict()["param_groups"],
+            "schedule": self.schedule.state_dict(),
+            "rates": list(self.rates),
+            "history": [asdict(epoch) for epoch in self.history],
+        }
+        return Snapshot(tensors, facts)
+
+    def restore(self, snapshot: Snapshot, team: Team) -> None:
+        """Goes back to that moment; what was counted until then counts on in the leader alone."""
+        tensors, facts = snapshot.tensors, snapshot.facts
+        self.model.load_state_dict(_of("model", tensors))
+        self.averaged.load_state_dict(_of("averaged", tensors))
+        restore_state(self.optimizer, _of("optimizer", tensors), facts["groups"])
+        self.schedule.load_state_dict(facts["schedule"])
+        self.rates = facts["rates"]
+        self.history = [Epoch(**epoch) for epoch in facts["history"]]
+        if team.leads:
+            self.losses.copy_(tensors["losses"])
+            self.hits.copy_(tensors["hits"])
+
+
+def _under(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{part}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _of(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{part}."): tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}

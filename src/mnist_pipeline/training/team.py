@@ -1,0 +1,138 @@
+"""Several processes that train one model together, as torchrun starts them: PyTorch's DistributedDataParallel."""
+
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mnist_pipeline.errors import PipelineError, in_one_line
+
+
+@dataclass(frozen=True)
+class Team:
+    """One process and how many there are; process 0 leads: it alone writes and tells."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def share(self, count: int) -> slice:
+        """This process's part of a batch of `count` images; the parts differ by one image at most."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """`model`, whose gradients are then the mean over the processes."""
+        return model if self.size == 1 else DistributedDataParallel(model)
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum over the processes."""
+        values = values.clone()
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def decide(self, decision: bool, device: torch.device) -> bool:
+        """What the leader decides."""
+        if self.size == 1:
+            return decision
+        said = torch.tensor(decision, dtype=torch.uint8, device=device)
+        distributed.broadcast(said, src=0)
+        return bool(said)
+
+    def hear(self, content: bytes, device: torch.device) -> bytes:
+        """The leader's `content`."""
+        if self.size == 1:
+            return content
+        length = torch.tensor(len(content), device=device)
+        distributed.broadcast(length, src=0)
+        said = torch.zeros(int(length), dtype=torch.uint8, device=device)
+        if self.leads and content:
+            said.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        distributed.broadcast(said, src=0)
+        return bytes(said.cpu().numpy())
+
+
+ALONE = Team()
+
+
+def is_member() -> bool:
+    """Whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
+    """The team that torchrun made, of NVIDIA GPUs over NCCL, else over gloo, and this process's own device.
+
+    Raises:
+        PipelineError: another process of the team ended.
+    """
+    if not is_member():
+        yield ALONE, device
+        return
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    team = Team(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield team, device
+    except RuntimeError as error:  # what the other processes see when one is gone
+        if team.size == 1:
+            raise
+        raise PipelineError(f"process {team.rank} of {team.size} lost the others: {in_one_line(error)}") from error
+    finally:
+        distributed.destroy_process_group()
+
+
+def _end_with_parent(parent: int) -> None:
+    """torchrun gives its processes a session of their own: they would go on when it is killed."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def launch(processes: int, module: str, *arguments: str) -> None:
+    """Runs `python -m module arguments` in several processes on this machine, as torchrun does.
+
+    Raises:
+        PipelineError: a process failed or was killed; then the others are ended too.
+        KeyboardInterrupt: Ctrl-C ended them all.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        run_id=uuid.uuid4().hex,
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", module, *arguments)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        how = failure.signal_name() if failure.exitcode < 0 else f"exit code {failure.exitcode}"
+        raise PipelineError(
+            f"process {rank} of {processes} ended with {how}, and with it the others: "
+            "mend what it says above, and the same command goes on from the last checkpoint"
+        ) from error
+    except SignalException as stopped:
+        raise KeyboardInterrupt from stopped
