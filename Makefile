@@ -26,6 +26,7 @@ TUTORIAL := epochs=5 batch_size=64 optimizer=sgd learning_rate=0.001 momentum=0 
 	augmentation.translation=0 augmentation.elastic=0
 
 tutorial: .venv/.installed ## train with the recipe of PyTorch's tutorial, as the DVC experiment "tutorial"
+	dvc exp remove --quiet tutorial 2>/dev/null || true
 	dvc exp run --temp --name tutorial \
 		$(foreach model,lenet mlp,$(foreach value,$(TUTORIAL),--set-param train.$(model).$(value)))
 
@@ -40,7 +41,6 @@ browser: .venv/.installed ## look at MLflow's pages with chromium (another: BROW
 
 bench: .venv/.installed ## measure speed beside other loops, and what failures of MLflow cost
 	python benchmarks/speed.py
-	python benchmarks/speed.py tables
 	PYTHONPATH=tests python benchmarks/tracking_failures.py 2>/dev/null
 
 check: .venv/.installed ## lint, types, import rules

@@ -56,7 +56,7 @@ STEPS = {
     ),
     "affine distortion": tuple(f"augmentation.{name}" for name in AFFINE),
     "elastic distortion": ("augmentation.elastic",),
-    "averaged weights and label smoothing": ("ema_decay", "label_smoothing"),
+    "averaged weights": ("ema_decay",),
     "as many epochs as it takes": ("epochs",),
 }
 INGREDIENTS: dict[str, dict[str, Any]] = {
@@ -64,7 +64,7 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "without elastic distortion": {"augmentation.elastic": 0.0},
     "without averaged weights": {"ema_decay": 0.0},
     "with a constant learning rate": {"schedule": "constant"},
-    "without label smoothing": {"label_smoothing": 0.0},
+    "with label smoothing": {"label_smoothing": 0.05},
     "with a third of the epochs": {},  # of the model's own, below
     "with SGD, learning rate 0.1": {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4},
 }

@@ -224,6 +224,12 @@ class Params(Section):
             raise ValueError(f"models names {missing[0]!r}, which has no section train.{missing[0]}")
         return self
 
+    @model_validator(mode="after")
+    def _every_sweep_has_its_model(self) -> "Params":
+        if unknown := [name for name in self.sweep.model_extra or {} if name not in (self.train.model_extra or {})]:
+            raise ValueError(f"sweep.{unknown[0]}: there is no section train.{unknown[0]}")
+        return self
+
     def training(self, model: str) -> Training:
         """The section `train.<model>`.
 

@@ -72,6 +72,18 @@ def test_the_mlp_computes_what_the_tutorial_s_computes() -> None:
     assert torch.equal(network(images), theirs(images))
 
 
+@pytest.mark.parametrize(("pooling", "pool"), [("max", nn.MaxPool2d(2)), ("average", nn.AvgPool2d(2))])
+@pytest.mark.parametrize(("activation", "function"), [("relu", torch.relu), ("tanh", torch.tanh)])
+def test_lenet_activates_and_then_pools_whatever_order_it_computes_in(
+    pooling: str, pool: nn.Module, activation: str, function
+) -> None:
+    network = build("lenet", {"activation": activation, "pooling": pooling}, 10)
+    images = torch.rand(4, 1, 28, 28)
+    x = pool(function(network.conv1(images)))
+    x = pool(function(network.conv2(x))).flatten(1)
+    torch.testing.assert_close(network(images), network.fc3(function(network.fc2(function(network.fc1(x))))))
+
+
 @pytest.mark.parametrize(
     ("name", "changed", "told"),
     [

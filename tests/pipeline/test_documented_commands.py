@@ -1,6 +1,7 @@
 """Every command in a console block of the documentation works, in the order of the pages."""
 
 import ast
+import re
 import shlex
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,8 +12,17 @@ from pages import commands, python_blocks
 from servers import free_port, running
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/promotion.md", "docs/experiments.md", "docs/tracking.md", "docs/training.md")
+PAGES = (
+    "README.md",
+    "docs/promotion.md",
+    "docs/experiments.md",
+    "docs/tracking.md",
+    "docs/training.md",
+    "docs/speed.md",
+    "docs/from-the-tutorial.md",
+)
 SERVING = ROOT / "docs/serving.md"
+TUTORIAL = ROOT / "docs/from-the-tutorial.md"
 ELSEWHERE = (ROOT / "docs/artifacts.md", ROOT / "docs/team-servers.md")
 """Their commands need a second clone, or servers; test_remote.py and tests/system run them."""
 WITHOUT_INSTALLING = "--assume-old=.venv/.installed"
@@ -43,6 +53,12 @@ def test_commands_of_a_page(project, page: str) -> None:
             project.run(*words)
         if words[-1] == "repro":
             project.commit("The first result")
+
+
+@pytest.mark.parametrize("block", python_blocks(TUTORIAL))
+def test_the_tutorial_s_error_and_its_mend_are_as_the_page_says(project, block: str) -> None:
+    (told,) = re.findall(r"print\(.*\)  # (.*)$", block, re.MULTILINE)
+    assert project.run("python", "-c", block).strip() == told
 
 
 def test_a_model_is_used_and_served_as_the_page_says(project) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 import pytest
+import yaml
 
 from projects import Project
 from tracked_content import rows_of
@@ -50,12 +51,8 @@ def test_trials_run_in_all_workers_and_stand_below_their_study_in_mlflow(project
     assert best.data.metrics["val/accuracy"] == study.data.metrics["val/accuracy"]
     complete = [row for row in below.values() if row.data.tags["sweep.state"] == "complete"]
     assert max(row.data.metrics["val/accuracy"] for row in complete) == best.data.metrics["val/accuracy"]
-    for key, value in json.loads(study.data.tags["sweep.best"]).items():
-        assert (
-            best.data.params[key] == str(int(value) if float(value).is_integer() else value)
-            if key != "optimizer"
-            else value
-        )
+    told = {key: yaml.safe_load(best.data.params[key]) for key in SPACE}
+    assert told == json.loads(study.data.tags["sweep.best"])
     assert not rows_of(project.path, "mnist-pipeline")  # that experiment holds the models that DVC keeps
 
 

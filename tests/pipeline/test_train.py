@@ -2,11 +2,9 @@
 
 import csv
 import io
-import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 
 import psutil
@@ -70,7 +68,7 @@ def test_a_killed_training_goes_on_and_gives_the_same_bytes(project: Project) ->
     printed = project.run("mnist-pipeline", "train", "lenet")
     assert weights.read_bytes() == undisturbed
     assert history(project) == told
-    assert not list((project.path / ".cache/checkpoints").iterdir())
+    assert not list((project.path / ".cache/checkpoints").glob("*.checkpoint"))
     assert printed.count("epoch   1/") == 1
     whole, part = sorted(rows_of(project.path), key=lambda row: row.info.status)
     assert (whole.info.status, part.info.status) == ("FINISHED", "KILLED")
@@ -81,16 +79,9 @@ def test_a_killed_training_goes_on_and_gives_the_same_bytes(project: Project) ->
 
 def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(project: Project) -> None:
     set_train(project, processes=1, epochs=MANY)
-    begun = 0.0
-
-    def interrupt(process: psutil.Process) -> None:
-        nonlocal begun
-        begun = time.monotonic()
-        process.send_signal(signal.SIGINT)
-
-    code, printed = strike(project, interrupt)
-    assert time.monotonic() - begun < 20
+    code, printed = strike(project, lambda process: process.send_signal(signal.SIGINT))
     assert code == 130
+    assert printed.count("validation accuracy") <= 4  # it was told of the second epoch when it was hit
     assert "Traceback" not in printed
     assert "the same command goes on from there" in printed
     assert list((project.path / ".cache/checkpoints").glob("*.checkpoint"))
@@ -118,17 +109,35 @@ def test_torchrun_starts_it_too(project: Project) -> None:
     assert "train.processes = 2, but torchrun started 3: make them equal" in project.run(*command, code=1)
 
 
-def test_a_killed_process_ends_the_others_with_one_message(project: Project) -> None:
-    set_train(project, processes=2, epochs=MANY)
+def test_a_killed_process_ends_the_others_and_all_go_on_to_the_same_bytes(project: Project) -> None:
+    """Of three, which is where DistributedDataParallel adds in another order after its first step."""
+    set_train(project, processes=3, epochs=12)
+    project.run("mnist-pipeline", "train", "lenet")
+    weights = project.path / "models/lenet/weights.safetensors"
+    undisturbed, told = weights.read_bytes(), history(project)
+    weights.unlink()
     code, printed = strike(project, lambda parent: max(parent.children(), key=psutil.Process.create_time).kill())
     assert code == 1
-    assert "of 2 ended with SIGKILL, and with it the others" in printed
+    assert "of 3 ended with SIGKILL, and with it the others" in printed
     assert "Traceback" not in printed
-    before = printed.count("validation accuracy")
+    assert list((project.path / ".cache/checkpoints").glob("*.checkpoint"))
+    project.run("mnist-pipeline", "train", "lenet")
+    assert weights.read_bytes() == undisturbed
+    assert history(project) == told
+
+
+def test_processes_end_when_what_started_them_is_killed(project: Project) -> None:
     set_train(project, processes=2, epochs=MANY)
-    code, printed = strike(project, lambda parent: os.kill(parent.pid, signal.SIGINT))
-    assert code == 130
-    assert printed.count("validation accuracy") >= before - 1  # it went on, so the epochs before are told at once
+    members: list[psutil.Process] = []
+
+    def kill(parent: psutil.Process) -> None:
+        members.extend(parent.children())
+        parent.kill()
+
+    strike(project, kill)
+    _, alive = psutil.wait_procs(members, timeout=60)
+    assert len(members) == 2
+    assert not alive
 
 
 def test_a_loss_that_is_no_number_ends_with_its_step(project: Project) -> None:

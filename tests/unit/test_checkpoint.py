@@ -149,6 +149,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_once_and_costs_nothing(tmp_
     said: list[str] = []
     checkpoints = Checkpoints(folder, {}, warn=said.append, seconds=0)
     assert list(begin(network(), checkpoints)) == list(begin(network(), None))
+    checkpoints.remove()
     (line,) = [line for line in said if "no checkpoint is kept" in line]
     assert "a file" in line
 
@@ -174,5 +175,9 @@ def test_checkpoints_of_trainings_that_never_ended_do_not_pile_up(tmp_path: Path
         path = tmp_path / f"{number}.checkpoint"
         path.touch()
         os.utime(path, (number, number))
-    kept(tmp_path).load()
-    assert sorted(int(path.stem) for path in tmp_path.iterdir()) == list(range(5, KEPT + 5))
+    stop_after(tmp_path, 1)
+    (own,) = [path for path in tmp_path.iterdir() if len(path.stem) == 32]
+    os.utime(own, (0, 0))  # the oldest of all
+    assert kept(tmp_path).load() != b""
+    others = [path for path in tmp_path.iterdir() if path != own]
+    assert sorted(int(path.stem) for path in others) == list(range(5, KEPT + 5))

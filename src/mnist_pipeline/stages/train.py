@@ -3,11 +3,14 @@
 import csv
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 import mnist_pipeline
@@ -22,7 +25,7 @@ from mnist_pipeline.models import Classifier, Description, build, save_weights
 from mnist_pipeline.params import Params, Training
 from mnist_pipeline.training import team as teams
 from mnist_pipeline.training.checkpoint import Checkpoints
-from mnist_pipeline.training.loop import Examples, Recipe, fit
+from mnist_pipeline.training.loop import DivergedError, Examples, Recipe, fit
 from mnist_pipeline.training.state import Epoch
 from mnist_pipeline.training.team import ALONE, Team
 
@@ -35,6 +38,7 @@ def run(params: Params, model: str) -> None:
     device = choose_device("train.device", params.train.device)
     processes = params.train.processes
     if processes > 1 and not teams.is_member():
+        teams.demand_devices(processes, device)
         teams.launch(processes, mnist_pipeline.__name__, "train", model)
         return
     with teams.joined(device) as (team, device):
@@ -95,7 +99,10 @@ def _train(params: Params, model: str, team: Team, device: torch.device) -> None
         _lead(params, model, setup, checkpoints, team)
         checkpoints.remove()
     else:
-        list(setup.epochs(checkpoints=checkpoints, team=team))
+        try:
+            list(setup.epochs(checkpoints=checkpoints, team=team))
+        except DivergedError:
+            sys.exit(1)  # the leader tells
 
 
 def _lead(params: Params, model: str, setup: Setup, checkpoints: Checkpoints, team: Team) -> None:
@@ -119,20 +126,28 @@ def _lead(params: Params, model: str, setup: Setup, checkpoints: Checkpoints, te
         row.finish()
 
 
+ROUNDING_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR")
+"""They choose the processor's instructions, and so the order in which sums are taken."""
+
+
 def _checkpoints(params: Params, description: Description, team: Team, device: torch.device) -> Checkpoints:
-    """A checkpoint is of all that the weights depend on, down to what changes the rounding of a sum."""
-    origin = {
+    # DVC runs an experiment in a copy of the repository, which does not outlive it
+    folder = Path(os.environ.get("DVC_ROOT") or ".") / paths.CHECKPOINTS
+    return Checkpoints(folder, checkpoint_origin(params, description, team, device), warn=console.say)
+
+
+def checkpoint_origin(params: Params, description: Description, team: Team, device: torch.device) -> dict[str, Any]:
+    """All that the weights depend on, down to what changes the rounding of a sum."""
+    return {
         "code": tree_digest(Path(mnist_pipeline.__path__[0]), "*.py"),
         "train": params.train.model_dump(include={"seed", "validation_size", description.model}),
         "description": asdict(description),
-        "torch": torch.__version__,
+        "versions": [torch.__version__, np.__version__, torch.backends.cudnn.version()],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "instructions": [torch.backends.cpu.get_cpu_capability(), *map(os.environ.get, ROUNDING_VARIABLES)],
         "threads": torch.get_num_threads(),
         "processes": team.size,
     }
-    # DVC runs an experiment in a copy of the repository, which does not outlive it
-    return Checkpoints(Path(os.environ.get("DVC_ROOT") or ".") / paths.CHECKPOINTS, origin, warn=console.say)
 
 
 def _describe(params: Params, model: str, kept: Split) -> Description:

@@ -7,20 +7,22 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.metadata import version
 from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.exceptions import ExperimentalWarning, OptunaError, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 import mnist_pipeline
 from mnist_pipeline import console, paths
@@ -31,6 +33,7 @@ from mnist_pipeline.params import Choices, Interval, Params, with_training, writ
 from mnist_pipeline.stages.train import prepare
 from mnist_pipeline.tracking.address import without_secrets
 from mnist_pipeline.training.loop import DivergedError
+from mnist_pipeline.training.team import end_with_parent
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 HEARTBEAT_SECONDS = 10
@@ -51,8 +54,12 @@ class Search:
     storage: str
     study: str
 
-    def open(self, seed: int) -> optuna.Study:
-        """The study, made where it is missing; `seed` draws what a process tries next."""
+    @property
+    def space(self) -> dict[str, Interval | Choices]:
+        return self.params.sweep.space(self.model)
+
+    def open(self) -> optuna.Study:
+        """The study, made where it is missing. Each process draws from a seed of its own, or all would try the same."""
         settings = self.params.sweep
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # of the heartbeat
@@ -62,7 +69,7 @@ class Search:
             study_name=self.study,
             direction="maximize",
             load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=settings.random_trials),
+            sampler=optuna.samplers.TPESampler(n_startup_trials=settings.random_trials),
             pruner=optuna.pruners.MedianPruner(n_warmup_steps=settings.unpruned_epochs),
         )
 
@@ -84,7 +91,7 @@ def run(params: Params, model: str, trials: int, workers: int, storage: str | No
     left = trials - _done(study)
     console.say(f"sweep {model}: {_done(study)} of {trials} trials are done in the study {search.study}")
     if left > 0:
-        _work(search, min(workers, left), left, begun=len(study.get_trials()))
+        _work(search, min(workers, left), left)
     _tell(search, study, write)
 
 
@@ -96,12 +103,12 @@ def _default_storage() -> str:
 
 def _study_name(params: Params, model: str) -> str:
     """A digest of all that the results of the trials depend on, so that trials are compared with their like alone."""
-    package = Path(mnist_pipeline.__path__[0])
     unsearched = with_training(
         params, model, {key: _lowest(values) for key, values in params.sweep.space(model).items()}
     )
     origin = {
-        "code": [tree_digest(package / room, "*.py") for room in ("training", "models", "data")],
+        "code": tree_digest(Path(mnist_pipeline.__path__[0]), "*.py"),
+        "torch": version("torch"),
         "data": directory_digest(paths.RAW),
         "sweep": params.sweep.model_dump(include={"random_trials", "unpruned_epochs", model}),
         "train": unsearched.train.model_dump(include={"seed", "validation_size", model}),
@@ -109,34 +116,37 @@ def _study_name(params: Params, model: str) -> str:
     return f"{model}-{hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:8]}"
 
 
-def _opened(search: Search) -> optuna.Study:
+def _opened(search: Search, others: int = 3) -> optuna.Study:
+    """The study; where another machine makes the same tables at this moment, one of the two has to try again."""
     try:
-        return search.open(seed=0)
-    except (OptunaError, SQLAlchemyError, ImportError) as error:
+        return search.open()
+    except (OptunaError, SQLAlchemyError, ImportError, ValueError) as error:
+        if isinstance(error, IntegrityError | ProgrammingError | StorageInternalError) and others:
+            time.sleep(1)
+            return _opened(search, others - 1)
         told = without_secrets(in_one_line(error))
         raise PipelineError(f"--storage: cannot be used ({told}): name a database that is there") from error
 
 
-def _work(search: Search, workers: int, left: int, begun: int) -> None:
-    """Runs trials in several processes, each with its share of the cores, until `left` more are done.
-
-    `begun` trials have been tried before: with them another seed follows, so that none is tried twice.
-    """
+def _work(search: Search, workers: int, left: int) -> None:
+    """Runs trials in several processes, each with its share of the cores, until `left` more are done."""
     context = multiprocessing.get_context("spawn")
     permits = context.Semaphore(left)
     threads = max(1, (os.cpu_count() or 1) // workers)
-    processes = [
-        context.Process(target=_run_trials, args=(search, permits, threads, begun * workers + worker))
-        for worker in range(workers)
-    ]
+    processes = [context.Process(target=_run_trials, args=(search, permits, threads)) for _ in range(workers)]
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # until they can end in one line, while they import
     for process in processes:
         process.start()
+    signal.signal(signal.SIGINT, interrupt)
     try:
         for process in processes:
             process.join()
     except KeyboardInterrupt:
-        for process in processes:
-            process.join()
+        while any(process.is_alive() for process in processes):
+            for process in processes:
+                if process.is_alive() and process.pid:
+                    os.kill(process.pid, signal.SIGINT)
+                process.join(0.2)
         console.say(f"sweep {search.model}: stopped; the same command goes on with the trials that are left")
         raise
     if failed := [process.exitcode for process in processes if process.exitcode]:
@@ -144,7 +154,7 @@ def _work(search: Search, workers: int, left: int, begun: int) -> None:
         raise PipelineError(f"a worker ended with {how}: mend what it says above; the same command goes on")
 
 
-def _run_trials(search: Search, permits: Semaphore, threads: int, seed: int) -> None:
+def _run_trials(search: Search, permits: Semaphore, threads: int) -> None:
     import torch
 
     stopped = False
@@ -152,20 +162,22 @@ def _run_trials(search: Search, permits: Semaphore, threads: int, seed: int) -> 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal stopped
         stopped = True
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, stop)
+    end_with_parent()
     torch.set_num_threads(threads)
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     try:
-        study = search.open(search.params.train.seed + seed)
+        study = search.open()
         while permits.acquire(block=False) and _done(study) < search.trials:
-            study.optimize(partial(_try, search), n_trials=1, callbacks=[_say])
+            study.optimize(partial(_try, search), n_trials=1, callbacks=[partial(_say, search)])
     except BaseException as error:
         if stopped:  # whatever Optuna, in the middle of its work, makes of it
             sys.exit(0)
-        if isinstance(error, PipelineError):
-            sys.exit(f"error: {error}")
+        if isinstance(error, PipelineError | OptunaError | SQLAlchemyError):
+            sys.exit(f"error: {without_secrets(in_one_line(error))}")
         raise
 
 
@@ -181,7 +193,7 @@ def _try(search: Search, trial: Trial) -> float:
     """
     from mnist_pipeline.tracking.sweeps import TrialRow
 
-    chosen = {key: _suggest(trial, key, values) for key, values in search.params.sweep.space(search.model).items()}
+    chosen = {key: _suggest(trial, key, values) for key, values in search.space.items()}
     params = with_training(search.params, search.model, chosen)
     row = TrialRow(params, search.model, search.study, trial.number)
     end = "stopped"
@@ -204,10 +216,12 @@ def _try(search: Search, trial: Trial) -> float:
     return accuracy
 
 
-def _say(study: optuna.Study, trial: FrozenTrial) -> None:
+def _say(search: Search, study: optuna.Study, trial: FrozenTrial) -> None:
     """Tells of a trial when the storage has it."""
     accuracy = list(trial.intermediate_values.values())[-1:] or [math.nan]
-    console.say(f"trial {trial.number:3d}  {accuracy[0]:.2%}  {trial.user_attrs[END]}  {_told(_chosen(trial))}")
+    console.say(
+        f"trial {trial.number:3d}  {accuracy[0]:.2%}  {trial.user_attrs[END]}  {_told(_chosen(trial, search.space))}"
+    )
 
 
 def _suggest(trial: Trial, key: str, values: Interval | Choices) -> Any:
@@ -215,16 +229,18 @@ def _suggest(trial: Trial, key: str, values: Interval | Choices) -> Any:
         return trial.suggest_categorical(key, values.choices)
     if isinstance(values.low, int) and isinstance(values.high, int):
         return trial.suggest_int(key, values.low, values.high, log=values.log)
-    return _rounded(trial.suggest_float(key, values.low, values.high, log=values.log))
+    return rounded(trial.suggest_float(key, values.low, values.high, log=values.log), values)
 
 
 def _lowest(values: Interval | Choices) -> Any:
     return values.choices[0] if isinstance(values, Choices) else values.low
 
 
-def _rounded(value: Any) -> Any:
-    """Three digits of a float, so that whoever reads params.yaml sees what was tried."""
-    return float(f"{value:.3g}") if isinstance(value, float) else value
+def rounded(value: Any, within: Interval | Choices) -> Any:
+    """Four digits of a float, so that whoever reads params.yaml sees what was tried; never beyond the interval."""
+    if isinstance(within, Interval) and isinstance(value, float):
+        return min(max(float(f"{value:.4g}"), within.low), within.high)
+    return value
 
 
 def _tell(search: Search, study: optuna.Study, write: bool) -> None:
@@ -238,12 +254,15 @@ def _tell(search: Search, study: optuna.Study, write: bool) -> None:
     complete = sorted(study.get_trials(states=[TrialState.COMPLETE]), key=_accuracy, reverse=True)
     if not complete:
         raise PipelineError("no trial came to its end: narrow the intervals of sweep in params.yaml")
-    rows = [(str(trial.number), f"{_accuracy(trial):.2%}", _told(_chosen(trial))) for trial in complete[:SHOWN]]
+    rows = [
+        (str(trial.number), f"{_accuracy(trial):.2%}", _told(_chosen(trial, search.space)))
+        for trial in complete[:SHOWN]
+    ]
     console.table(f"The best of {_done(study)} trials", ("trial", "validation accuracy", "parameters"), rows)
     best = complete[0]
-    publish_best(search.params, search.model, search.study, best.number, _chosen(best), _accuracy(best))
+    publish_best(search.params, search.model, search.study, best.number, _chosen(best, search.space), _accuracy(best))
     if write:
-        write_training(search.model, _chosen(best))
+        write_training(search.model, _chosen(best, search.space))
         console.say(f"{paths.PARAMS}: train.{search.model} has the parameters of trial {best.number}; next: make repro")
 
 
@@ -252,8 +271,8 @@ def _accuracy(trial: FrozenTrial) -> float:
     return trial.value
 
 
-def _chosen(trial: FrozenTrial) -> dict[str, Any]:
-    return {key: _rounded(value) for key, value in trial.params.items()}
+def _chosen(trial: FrozenTrial, space: Mapping[str, Interval | Choices]) -> dict[str, Any]:
+    return {key: rounded(value, space[key]) for key, value in trial.params.items()}
 
 
 def _told(chosen: Mapping[str, Any]) -> str:

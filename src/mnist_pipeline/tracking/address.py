@@ -22,4 +22,4 @@ def is_made() -> bool:
 
 def without_secrets(text: str) -> str:
     """The same text, with the user and the password of an address left out."""
-    return re.sub(r"://[^/\s@]+@", "://…@", text)
+    return re.sub(r"://\S+@", "://…@", text)

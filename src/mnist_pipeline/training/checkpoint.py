@@ -18,7 +18,7 @@ from mnist_pipeline.files import write_bytes
 SECONDS = 5.0
 """How much work a kill costs at most, besides what is done between two looks at the clock."""
 KEPT = 8
-"""Checkpoints of trainings that never ended, of which the newest are kept."""
+"""Other files of trainings that never ended, of which the newest are kept."""
 DIGEST_BYTES = 32
 FACTS = "facts"
 
@@ -82,7 +82,6 @@ class Checkpoints:
 
     def load(self) -> bytes:
         """The checkpoint as bytes that `Snapshot.from_bytes` reads, or none; a damaged one is set aside."""
-        self._remove_oldest()
         try:
             stored = self._path.read_bytes()
             Snapshot.from_bytes(stored)
@@ -91,11 +90,16 @@ class Checkpoints:
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             self._set_aside(error)
             return b""
+        finally:
+            self._remove_oldest()
         return stored
 
     def remove(self) -> None:
         """Ends the checkpoint of a training whose results are written."""
-        self._path.unlink(missing_ok=True)
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            self._warn(f"warning: {self._path} cannot be removed: {error.strerror}")
 
     def _set_aside(self, error: Exception) -> None:
         aside = self._path.with_suffix(".damaged")
@@ -108,8 +112,8 @@ class Checkpoints:
 
     def _remove_oldest(self) -> None:
         try:
-            found = sorted(self._path.parent.glob("*"), key=lambda path: path.stat().st_mtime)
-            for path in found[:-KEPT]:
+            others = [path for path in self._path.parent.glob("*") if path != self._path]
+            for path in sorted(others, key=lambda path: path.stat().st_mtime)[:-KEPT]:
                 path.unlink()
         except OSError:
             return  # another training was faster, or the next one does it

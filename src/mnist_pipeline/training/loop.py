@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.training.checkpoint import Checkpoints, Snapshot
@@ -79,7 +78,7 @@ def fit(
     device = train.labels.device
     steps = math.ceil(len(train) / recipe.batch_size)
     state = _begin(model, recipe, steps)
-    together = team.wrap(model)
+    together = team.wrap(model, train.images[:1])
     draws = Draws(seed, device, team.rank)
     if saved := team.hear(checkpoints.load() if checkpoints and team.leads else b"", device):
         state.restore(Snapshot.from_bytes(saved), team)
@@ -100,14 +99,13 @@ def fit(
         if checkpoints:
             _save(checkpoints, state, team)
         yield state.history[-1]
-    model.load_state_dict(state.averaged.module.state_dict())
+    model.load_state_dict(state.averaged.state_dict())
 
 
 def _begin(model: nn.Module, recipe: Recipe, steps: int) -> State:
     optimizer = build_optimizer(model, recipe.optimizer, recipe.learning_rate, recipe.momentum, recipe.weight_decay)
     schedule = build_schedule(optimizer, recipe.schedule, recipe.warmup_epochs * steps, recipe.epochs * steps)
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay))
-    return State(model, optimizer, schedule, averaged, steps)
+    return State(model, optimizer, schedule, recipe.ema_decay, steps)
 
 
 def _step(
@@ -128,7 +126,7 @@ def _step(
     state.optimizer.zero_grad()
     (loss * (team.size / len(batch))).backward()  # the team takes the mean of its members' gradients
     state.optimizer.step()
-    state.averaged.update_parameters(state.model)
+    state.average()
     step = len(state.rates)
     state.losses[step] = loss.detach()
     state.hits[step] = (logits.argmax(1) == labels).sum()
@@ -138,7 +136,7 @@ def _step(
 
 def _end_epoch(state: State, train: Examples, validation: Examples, team: Team) -> Epoch:
     losses = _finite_losses(state, team)
-    validation_loss, validation_accuracy = measure(state.averaged.module, validation)
+    validation_loss, validation_accuracy = measure(state.averaged, validation)
     number = len(state.history) + 1
     if not math.isfinite(validation_loss):
         raise _diverged("the validation loss", validation_loss, number, len(state.rates), state.rates[-1])

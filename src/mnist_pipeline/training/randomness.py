@@ -30,7 +30,7 @@ class Draws:
         return self._generator.manual_seed(self._number("step", step))
 
     def _number(self, purpose: str, number: int) -> int:
-        """A seed that tells nothing of its neighbours: those of two trainings do not overlap."""
+        """A seed that tells nothing of its neighbours, so that no seed draws what another draws a step later."""
         text = f"{self._seed}, {purpose}, {number}"
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest())
 
@@ -39,7 +39,7 @@ def _default_generator(device: torch.device) -> torch.Generator:
     """The generator that layers draw from. torch.manual_seed seeds those of all devices, which takes far longer."""
     if device.type == "cuda":
         torch.cuda.init()
-        generator: torch.Generator = torch.cuda.default_generators[device.index or torch.cuda.current_device()]
+        generator: torch.Generator = torch.cuda.default_generators[torch.cuda.current_device()]
         return generator
     if device.type == "mps":
         return torch.mps._get_default_mps_generator()

@@ -1,12 +1,13 @@
 """All that a training carries from step to step, and how it is kept in a checkpoint."""
 
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mnist_pipeline.training.checkpoint import Snapshot
 from mnist_pipeline.training.optimization import restore_state, state_tensors
@@ -34,20 +35,35 @@ class State:
 
     `losses` and `hits` hold, for each step of the present epoch, the summed loss of its images and how many of them
     were right; they stay on the device until the epoch ends. `rates` are the learning rates of its steps so far.
+    `averaged` has the moving average of the weights, which begins with those after the first step.
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler, averaged: AveragedModel, steps: int
+        self, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler, ema_decay: float, steps: int
     ) -> None:
         device = next(model.parameters()).device
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
-        self.averaged = averaged
+        self.averaged = deepcopy(model)
+        self._average = get_ema_multi_avg_fn(ema_decay)
         self.losses = torch.zeros(steps, device=device)
         self.hits = torch.zeros(steps, dtype=torch.int64, device=device)
         self.rates: list[float] = []
         self.history: list[Epoch] = []
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Takes the weights of this step into their average.
+
+        AveragedModel does the same, but counts on a device: on a GPU, each step would wait for that.
+        """
+        if self.history or self.rates:
+            self._average(list(self.averaged.parameters()), list(self.model.parameters()), 0)
+        else:
+            torch._foreach_copy_(list(self.averaged.parameters()), list(self.model.parameters()))
+        for mine, theirs in zip(self.averaged.buffers(), self.model.buffers(), strict=True):
+            mine.copy_(theirs)
 
     def begin_epoch(self) -> None:
         self.losses.zero_()

@@ -32,9 +32,19 @@ class Team:
         """This process's part of a batch of `count` images; the parts differ by one image at most."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """`model`, whose gradients are then the mean over the processes."""
-        return model if self.size == 1 else DistributedDataParallel(model)
+    def wrap(self, model: nn.Module, images: Tensor) -> nn.Module:
+        """`model`, whose gradients are then the mean over the processes.
+
+        After its first backward pass it sorts the gradients into other buckets, in which they add up in another order.
+        That pass is made here, of some images, so that the first step after a checkpoint adds as an undisturbed one.
+        """
+        if self.size == 1:
+            return model
+        together = DistributedDataParallel(model)
+        together.eval()  # statistics and random layers stay out of it
+        together(images).sum().backward()
+        together.zero_grad()
+        return together
 
     def total(self, values: Tensor) -> Tensor:
         """The sum over the processes."""
@@ -76,30 +86,53 @@ def is_member() -> bool:
 def joined(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
     """The team that torchrun made, of NVIDIA GPUs over NCCL, else over gloo, and this process's own device.
 
+    The processes of a machine share its cores.
+
     Raises:
-        PipelineError: another process of the team ended.
+        PipelineError: the machine has too few devices, or another process of the team ended.
     """
     if not is_member():
         yield ALONE, device
         return
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    team = Team(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+    team, here = Team(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])), int(os.environ["LOCAL_WORLD_SIZE"])
+    demand_devices(here, device)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
+    end_with_parent()
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield team, device
-    except RuntimeError as error:  # what the other processes see when one is gone
-        if team.size == 1:
-            raise
-        raise PipelineError(f"process {team.rank} of {team.size} lost the others: {in_one_line(error)}") from error
+    except RuntimeError as error:
+        if isinstance(error, distributed.DistError) or "gloo" in str(error):  # what is left when another ended
+            raise PipelineError(f"process {team.rank} of {team.size} lost the others: {in_one_line(error)}") from error
+        raise
     finally:
         distributed.destroy_process_group()
 
 
-def _end_with_parent(parent: int) -> None:
-    """torchrun gives its processes a session of their own: they would go on when it is killed."""
+def demand_devices(processes: int, device: torch.device) -> None:
+    """Finds out whether each process of this machine has a device.
+
+    Raises:
+        PipelineError: it has not.
+    """
+    if device.type == "mps":
+        raise PipelineError("train.processes: Apple's GPU takes one process alone; set 1, or train.device: cpu")
+    if device.type == "cuda" and torch.cuda.device_count() < processes:
+        count = torch.cuda.device_count()
+        raise PipelineError(
+            f"train.processes: {processes} processes on a machine with {count} GPUs: set {count} or fewer"
+        )
+
+
+def end_with_parent() -> None:
+    """Lets this process end when the one that started it was killed; else it would go on."""
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -132,7 +165,7 @@ def launch(processes: int, module: str, *arguments: str) -> None:
         how = failure.signal_name() if failure.exitcode < 0 else f"exit code {failure.exitcode}"
         raise PipelineError(
             f"process {rank} of {processes} ended with {how}, and with it the others: "
-            "mend what it says above, and the same command goes on from the last checkpoint"
+            "mend what it says above, and run the same command again: it goes on from the last checkpoint"
         ) from error
     except SignalException as stopped:
         raise KeyboardInterrupt from stopped

@@ -1,0 +1,65 @@
+"""What a search tries can be read, lies within its bounds, and reaches params.yaml without touching the rest."""
+
+from pathlib import Path
+
+import pytest
+
+from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.params import Choices, Interval, load_params, with_training, write_training
+from mnist_pipeline.tasks.sweep import rounded
+from mnist_pipeline.tracking.address import without_secrets
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "expected"),
+    [
+        (0.0123456, 0.001, 0.1, 0.01235),
+        (0.99998, 0.9, 0.9999, 0.9999),
+        (0.00100001, 0.0010001, 0.1, 0.0010001),
+        (3, 1, 9, 3),
+    ],
+)
+def test_a_float_has_four_digits_and_stays_within_its_interval(value, low, high, expected) -> None:
+    assert rounded(value, Interval(low=low, high=high, log=False)) == expected
+
+
+def test_a_choice_is_as_it_was_given() -> None:
+    assert rounded(0.123456, Choices(choices=[0.123456, 1.0])) == 0.123456
+
+
+def test_nothing_written_leaves_the_file_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    text = Path("params.yaml").read_text()
+    path.write_text(text)
+    write_training("lenet", {}, path)
+    assert path.read_text() == text
+    write_training("lenet", {"augmentation.shear": 3.5, "epochs": 7}, path)
+    changed = [
+        line for line, before in zip(path.read_text().splitlines(), text.splitlines(), strict=True) if line != before
+    ]
+    assert changed == ["    epochs: 7", "      shear: 3.5"]
+    load_params(path)
+
+
+@pytest.mark.parametrize("key", ["epoch", "augmentation", "augmentation.x", "epochs.x", "", "architecture.layers"])
+def test_a_key_that_is_none_is_named(key: str) -> None:
+    with pytest.raises(PipelineError, match=f"train.lenet.{key}"):
+        with_training(load_params(), "lenet", {key: 1})
+
+
+def test_a_search_of_a_model_that_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(Path("params.yaml").read_text().replace("\nsweep:", "\nsweep:\n  lenett: {}"))
+    with pytest.raises(PipelineError, match=r"sweep\.lenett: there is no section train\.lenett"):
+        load_params(path)
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://me:secret@host/db", "postgresql://me:se/cret@host/db", "https://me:s@cret@host"]
+)
+def test_no_part_of_a_password_is_told(address: str) -> None:
+    told = without_secrets(f"cannot reach {address}: refused")
+    assert "cret" not in told
+    assert "me:" not in told
+    assert told.startswith("cannot reach ")
+    assert "host" in told
