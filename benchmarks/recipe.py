@@ -12,6 +12,7 @@ chooses by them. `python benchmarks/recipe.py tables` brings the tables of the d
 """
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
@@ -91,7 +92,7 @@ def main() -> None:
     jobs = []
     for seed in range(arguments.seeds):
         for changes in variants or [{}]:
-            job = {"model": arguments.model, "recipe": recipe(arguments.model, changes), "seed": seed}
+            job = {"model": arguments.model, "recipe": recipe(arguments.model, changes), "seed": seed, "code": code()}
             if identity(job | ({"test_accuracy": 0} if arguments.test else {})) not in known:
                 jobs.append((job, arguments.test))
     with multiprocessing.get_context("spawn").Pool(arguments.workers, maxtasksperchild=1) as pool:
@@ -160,19 +161,32 @@ def results() -> list[dict[str, Any]]:
 
 
 def identity(row: Mapping[str, Any]) -> str:
-    return json.dumps([row["model"], row["recipe"], row["seed"], "test_accuracy" in row], sort_keys=True)
+    return json.dumps([row[key] for key in ("model", "recipe", "seed", "code")], sort_keys=True) + str(
+        ACCURACIES[1] in row
+    )
+
+
+def code() -> str:
+    """A digest of what computes the weights."""
+    from mnist_pipeline.files import tree_digest
+
+    package = Path(__file__).parents[1] / "src/mnist_pipeline"
+    digests = [tree_digest(package / room, "*.py") for room in ("training", "models", "data")]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:8]
 
 
 def tables() -> dict[str, str]:
     """What the default recipe reaches, what its parts are worth, all that was tried, and the way from the tutorial."""
     named = {}
     for model in ("lenet", "mlp"):
-        rows = [row for row in results() if row["model"] == model]
+        every = [row for row in results() if row["model"] == model]
+        measured = {row["code"] for row in every if row["recipe"] == recipe(model, {})}
+        alike = [row for row in every if row["code"] in measured]  # only what the same code gave is compared
         named |= {
-            f"{model} reaches": _reached(model, rows),
-            f"{model} without": _ablation(model, rows),
-            f"{model} tried": _tried(model, rows),
-            f"{model} from the tutorial": _way(model, rows),
+            f"{model} reaches": _reached(model, alike),
+            f"{model} without": _ablation(model, alike),
+            f"{model} tried": _tried(model, every),
+            f"{model} from the tutorial": _way(model, alike),
         }
     return named
 

@@ -128,6 +128,28 @@ def _floor(model: str, setup: Setup, seconds: float) -> dict[str, float]:
     }
 
 
+def compiled() -> dict[str, dict[str, float]]:
+    """Milliseconds of a step with torch.compile and without, and the seconds of the first step, which compiles."""
+    return {model: _compiled(model) for model in MODELS}
+
+
+def _compiled(model: str) -> dict[str, float]:
+    setup = setup_of(model, {})
+    images = setup.train.images[: setup.recipe.batch_size]
+    labels = setup.train.labels[: setup.recipe.batch_size]
+
+    def step(network: nn.Module) -> None:
+        functional.cross_entropy(network(images), labels).backward()
+
+    fast: nn.Module = torch.compile(setup.classifier)
+    begun = time.perf_counter()
+    step(fast)
+    first = time.perf_counter() - begun
+    works = [lambda: [step(setup.classifier) for _ in range(30)], lambda: [step(fast) for _ in range(30)]]
+    plain, other = median_seconds(*works)
+    return {"plain": 1000 * plain / 30, "compiled": 1000 * other / 30, "first": first}
+
+
 def tutorial_epoch(
     model: nn.Module, loader: "DataLoader[Any]", optimizer: torch.optim.Optimizer, loss_function: nn.Module
 ) -> None:
@@ -330,6 +352,7 @@ def _train_in(clone: Path, model: str, option: list[str]) -> None:
 
 PARTS: dict[str, Callable[[], Any]] = {
     "loop": loop,
+    "compiled": compiled,
     "to_99": to_99,
     "growth": growth,
     "tracking": tracking,
@@ -342,6 +365,7 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
     return {
         "speed: loop": _loop_table(found["loop"]),
         "speed: peak": _peak_table(found["loop"]),
+        "speed: compiled": _compiled_table(found["compiled"]),
         "speed: to 99": _to_99_table(found["to_99"]),
         "speed: growth": _growth_table(found["growth"]),
         "speed: tracking": _tracking_table(found["tracking"], found["pipeline"]),
@@ -369,6 +393,13 @@ def _peak_table(found: dict[str, Any]) -> str:
         for model, row in found.items()
     ]
     return table(("model", "operations per image", "rate of a matrix product", "share of it that is reached"), rows)
+
+
+def _compiled_table(found: dict[str, Any]) -> str:
+    rows = [
+        (model, f"{row['plain']:.1f}", f"{row['compiled']:.1f}", f"{row['first']:.0f}") for model, row in found.items()
+    ]
+    return table(("model", "milliseconds a step", "with torch.compile", "seconds of the first step"), rows)
 
 
 def _to_99_table(found: dict[str, Any]) -> str:
