@@ -50,6 +50,9 @@ def measured(model: str, environment: Mapping[str, str]) -> dict[str, float | st
 
 
 def trained(model: str) -> dict[str, float | str]:
+    from mnist_pipeline.cli import set_environment
+
+    set_environment()
     import torch
     from safetensors.torch import save
 

@@ -1,5 +1,6 @@
 """Tiny synthetic data in the real format, so that the tests go through the real code."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 
 from mnist_pipeline.data import catalog
 from mnist_pipeline.data.idx import format_idx
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many tests run at once as there are cores
 
 CLASSES = 10
 

@@ -53,11 +53,6 @@ def test_the_recipe_of_the_tutorial_is_the_same_in_the_makefile_and_in_the_measu
     assert {key: yaml.safe_load(value) for key, value in values.items()} == recipe.TUTORIAL
 
 
-def test_the_fast_recipe_of_the_page_is_the_one_that_is_measured() -> None:
-    values = re.findall(r"--set-param train\.lenet\.(\S+)=(\S+)", (ROOT / "docs/speed.md").read_text())
-    assert {key: yaml.safe_load(value) for key, value in values} == speed.FAST
-
-
 def test_links_between_pages_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
