@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import mnist_pipeline
 from mnist_pipeline import console, paths
 from mnist_pipeline.data.augment import random_distortion
 from mnist_pipeline.data.catalog import label_names
@@ -29,6 +28,8 @@ from mnist_pipeline.training.loop import DivergedError, Examples, Recipe, fit
 from mnist_pipeline.training.state import Epoch
 from mnist_pipeline.training.team import ALONE, Team
 
+PACKAGE = Path(__file__).parents[1]
+
 
 def run(params: Params, model: str) -> None:
     """Writes the weights, the metrics and the history of `model`, and its row in MLflow.
@@ -39,7 +40,7 @@ def run(params: Params, model: str) -> None:
     processes = params.train.processes
     if processes > 1 and not teams.is_member():
         teams.demand_devices(processes, device)
-        teams.launch(processes, mnist_pipeline.__name__, "train", model)
+        teams.launch(processes, PACKAGE.name, "train", model)
         return
     with teams.joined(device) as (team, device):
         if team.size != processes:
@@ -139,7 +140,7 @@ def _checkpoints(params: Params, description: Description, team: Team, device: t
 def checkpoint_origin(params: Params, description: Description, team: Team, device: torch.device) -> dict[str, Any]:
     """All that the weights depend on, down to what changes the rounding of a sum."""
     return {
-        "code": tree_digest(Path(mnist_pipeline.__path__[0]), "*.py"),
+        "code": tree_digest(PACKAGE, "*.py"),
         "train": params.train.model_dump(include={"seed", "validation_size", description.model}),
         "description": asdict(description),
         "versions": [torch.__version__, np.__version__, torch.backends.cudnn.version()],
