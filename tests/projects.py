@@ -76,7 +76,10 @@ def make_project(path: Path, data: Path) -> Project:
     params["data"] |= {"dataset": "idx", "source": str(data)}
     params["train"]["validation_size"] = 100
     params["train"]["lenet"] |= TINY
-    params["train"]["mlp"] |= TINY | {"architecture": {"activation": "relu", "hidden": [32], "dropout": 0.0}}
+    params["train"]["mlp"] |= TINY | {
+        "learning_rate": 0.001,
+        "architecture": {"activation": "relu", "hidden": [32], "dropout": 0.0},
+    }
     params["evaluate"]["mistakes"] = 9
     params["export"]["latency_repeats"] = 2
     project.write_params(params)

@@ -20,7 +20,7 @@ def test_one_process_is_its_own_team() -> None:
     device = torch.device("cpu")
     model = torch.nn.Linear(2, 2)
     assert ALONE.leads
-    assert ALONE.wrap(model) is model
+    assert ALONE.wrap(model, torch.zeros(1, 2)) is model
     assert ALONE.hear(b"abc", device) == b"abc"
     assert ALONE.decide(True, device)
     assert not ALONE.decide(False, device)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import math
 import multiprocessing
 import os
@@ -33,7 +34,7 @@ from mnist_pipeline.params import Choices, Interval, Params, with_training, writ
 from mnist_pipeline.stages.train import prepare
 from mnist_pipeline.tracking.address import without_secrets
 from mnist_pipeline.training.loop import DivergedError
-from mnist_pipeline.training.team import end_with_parent
+from mnist_pipeline.training.team import ending_with_parent
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 HEARTBEAT_SECONDS = 10
@@ -166,13 +167,14 @@ def _run_trials(search: Search, permits: Semaphore, threads: int) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, stop)
-    end_with_parent()
+    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)  # it tells of connections that Ctrl-C breaks
     torch.set_num_threads(threads)
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     try:
-        study = search.open()
-        while permits.acquire(block=False) and _done(study) < search.trials:
-            study.optimize(partial(_try, search), n_trials=1, callbacks=[partial(_say, search)])
+        with ending_with_parent():
+            study = search.open()
+            while permits.acquire(block=False) and _done(study) < search.trials:
+                study.optimize(partial(_try, search), n_trials=1, callbacks=[partial(_say, search)])
     except BaseException as error:
         if stopped:  # whatever Optuna, in the middle of its work, makes of it
             sys.exit(0)

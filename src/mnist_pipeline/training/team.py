@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,10 +99,11 @@ def joined(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
-    end_with_parent()
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield team, device
+        with ending_with_parent():
+            yield team, device
+        distributed.barrier()  # who leaves while others still talk may be aborted by it
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):  # what is left when another ended
             raise PipelineError(f"process {team.rank} of {team.size} lost the others: {in_one_line(error)}") from error
@@ -127,15 +127,23 @@ def demand_devices(processes: int, device: torch.device) -> None:
         )
 
 
-def end_with_parent() -> None:
-    """Lets this process end when the one that started it was killed; else it would go on."""
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+@contextmanager
+def ending_with_parent() -> Iterator[None]:
+    """Ends this process within the block when the one that started it was killed; else it would go on."""
+    parent, over = os.getppid(), threading.Event()
 
+    def watch() -> None:
+        while not over.wait(1):
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 def launch(processes: int, module: str, *arguments: str) -> None:
