@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from torch import Tensor, nn
 from mnist_pipeline.data.augment import random_distortion
 from mnist_pipeline.devices import make_deterministic
 from mnist_pipeline.training.checkpoint import Checkpoints
-from mnist_pipeline.training.loop import Examples, Recipe, fit
+from mnist_pipeline.training.loop import Examples, fit
+from recipes import PLAIN
 
 LONGEST = 0.1
 """Seconds from a training's first checkpoint to its death, at most; in them it goes on and writes some more."""
@@ -52,19 +54,7 @@ def train(folder: Path, target: Path) -> None:
     images = torch.randint(0, 256, (1000, 28, 28), dtype=torch.uint8)
     examples = Examples(images, images[:, 14, 14].long() % 10)
     augment = partial(random_distortion, rotation=9, scale=0.1, shear=5, translation=1, elastic=0.5)
-    recipe = Recipe(
-        epochs=6,
-        batch_size=20,
-        optimizer="adamw",
-        learning_rate=0.01,
-        momentum=0.9,
-        weight_decay=0.01,
-        schedule="cosine",
-        warmup_epochs=1,
-        label_smoothing=0.1,
-        ema_decay=0.9,
-        augment=augment,
-    )
+    recipe = replace(PLAIN, epochs=6, batch_size=20, label_smoothing=0.1, ema_decay=0.9, augment=augment)
     network = Network()
     checkpoints = Checkpoints(folder, {}, warn=print, seconds=0)
     history = list(fit(network, examples, examples, recipe, 1, lambda amount: None, checkpoints))

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,24 @@ class Project:
         )
         assert code is None or done.returncode == code, f"{command} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
+
+    def watched(self, command: Sequence[str], hear: Callable[[str, subprocess.Popen[str]], None]) -> tuple[int, str]:
+        """Runs a command in its own session, while `hear` hears each line; its exit code and all that it printed."""
+        with subprocess.Popen(
+            command,
+            cwd=self.path,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                hear(line, process)
+        return process.returncode, "".join(lines)
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}

@@ -1,6 +1,7 @@
 """A search as a user runs it: several processes, stopped and killed, gone on with, shown in MLflow, written back."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -95,24 +96,17 @@ def test_bad_trials_are_pruned_or_told_as_diverged(project: Project) -> None:
 def test_a_search_that_was_stopped_goes_on(project: Project, blow: signal.Signals) -> None:
     set_sweep(project, SPACE, epochs=30 + blow)
     command = [*COMMAND, "--trials", "4"]
-    with subprocess.Popen(
-        command,
-        cwd=project.path,
-        env=project.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if TRIAL.match(line) and len(lines) == 2:
-                subprocess.run(["kill", f"-{blow.value}", "--", f"-{process.pid}"], check=True)
-    assert process.returncode == (130 if blow == signal.SIGINT else -signal.SIGKILL)
-    assert "Traceback" not in "".join(lines)
-    done = len(trials("".join(lines), "complete", "pruned"))
+    told: list[str] = []
+
+    def hear(line: str, process: subprocess.Popen[str]) -> None:
+        if TRIAL.match(line) and not told:
+            told.append(line)
+            os.killpg(process.pid, blow)
+
+    code, stopped = project.watched(command, hear)
+    assert code == (130 if blow == signal.SIGINT else -signal.SIGKILL)
+    assert "Traceback" not in stopped
+    done = len(trials(stopped, "complete", "pruned"))
     assert done >= 1
     printed = project.run(*command)
     assert f"{done} of 4 trials are done" in printed

@@ -38,22 +38,12 @@ def history(project: Project) -> list[dict[str, float]]:
 
 def strike(project: Project, blow: Callable[[psutil.Process], None]) -> tuple[int, str]:
     """Starts a training, lets `blow` hit it when it has told its second epoch; its exit code and what it printed."""
-    command = ["mnist-pipeline", "train", "lenet"]
-    with subprocess.Popen(
-        command,
-        cwd=project.path,
-        env=project.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if "epoch   2/" in line:
-                blow(psutil.Process(process.pid))
-    return process.returncode, "".join(lines)
+
+    def hear(line: str, process: subprocess.Popen[str]) -> None:
+        if "epoch   2/" in line:
+            blow(psutil.Process(process.pid))
+
+    return project.watched(["mnist-pipeline", "train", "lenet"], hear)
 
 
 def test_a_killed_training_goes_on_and_gives_the_same_bytes(project: Project) -> None:

@@ -17,21 +17,10 @@ from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.training.checkpoint import KEPT, Checkpoints, Snapshot
 from mnist_pipeline.training.loop import Examples, Recipe, fit
 from mnist_pipeline.training.state import Epoch
+from recipes import PLAIN
 
 ROOT = Path(__file__).parents[2]
-RECIPE = Recipe(
-    epochs=4,
-    batch_size=5,
-    optimizer="sgd",
-    learning_rate=0.1,
-    momentum=0.9,
-    weight_decay=0.0,
-    schedule="linear",
-    warmup_epochs=1,
-    label_smoothing=0.0,
-    ema_decay=0.5,
-    augment=lambda images, generator, part: images[part].float(),
-)
+RECIPE = replace(PLAIN, epochs=4, batch_size=5, optimizer="sgd", learning_rate=0.1, weight_decay=0.0, schedule="linear")
 
 
 @pytest.fixture(autouse=True)

@@ -13,20 +13,7 @@ from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.training.loop import Examples, Recipe, fit, measure
 from mnist_pipeline.training.optimization import build_optimizer, build_schedule
 from mnist_pipeline.training.state import Epoch
-
-RECIPE = Recipe(
-    epochs=3,
-    batch_size=16,
-    optimizer="adamw",
-    learning_rate=0.01,
-    momentum=0.9,
-    weight_decay=0.01,
-    schedule="cosine",
-    warmup_epochs=1,
-    label_smoothing=0.0,
-    ema_decay=0.5,
-    augment=lambda images, generator, part: images[part].float(),
-)
+from recipes import PLAIN
 
 
 def examples(count: int, seed: int = 0) -> Examples:
@@ -63,25 +50,25 @@ def trained(recipe: Recipe, seed: int = 1) -> tuple[list[Epoch], dict[str, Tenso
 
 
 def test_the_loss_falls_and_every_epoch_is_told_once() -> None:
-    epochs, _ = trained(RECIPE)
+    epochs, _ = trained(PLAIN)
     assert [epoch.epoch for epoch in epochs] == [1, 2, 3]
     assert epochs[-1].train_loss < epochs[0].train_loss
     assert epochs[-1].validation_accuracy == 1
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
-    first, second = (trained(RECIPE)[1] for _ in range(2))
+    first, second = (trained(PLAIN)[1] for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_another_seed_gives_other_weights() -> None:
-    first, second = (trained(RECIPE, seed)[1] for seed in (1, 2))
+    first, second = (trained(PLAIN, seed)[1] for seed in (1, 2))
     assert not torch.equal(first["layer.weight"], second["layer.weight"])
 
 
 def test_the_averaged_weights_are_what_remains() -> None:
     """Over one epoch of two steps, the average is decay times the first state plus the rest of the second."""
-    one = replace(RECIPE, epochs=1, batch_size=50, warmup_epochs=0, schedule="constant")
+    one = replace(PLAIN, epochs=1, batch_size=50, warmup_epochs=0, schedule="constant")
     last = trained(replace(one, ema_decay=0.0))[1]["layer.weight"]
     half = trained(replace(one, ema_decay=0.5))[1]["layer.weight"]
     most = trained(replace(one, ema_decay=0.75))[1]["layer.weight"]
@@ -91,24 +78,24 @@ def test_the_averaged_weights_are_what_remains() -> None:
 
 def test_every_image_is_seen_once_an_epoch() -> None:
     seen: list[int] = []
-    list(fit(Linear(), examples(100), examples(50), RECIPE, 1, seen.append))
+    list(fit(Linear(), examples(100), examples(50), PLAIN, 1, seen.append))
     assert sum(seen) == 300
     assert seen[:7] == [16] * 6 + [4]
 
 
 def test_the_augmented_images_are_what_trains() -> None:
-    blank = replace(RECIPE, augment=lambda images, generator, part: torch.zeros(images[part].shape))
+    blank = replace(PLAIN, augment=lambda images, generator, part: torch.zeros(images[part].shape))
     assert trained(blank)[0][-1].train_loss > 0.6
 
 
 def test_label_smoothing_raises_the_floor_of_the_training_loss() -> None:
-    plain, smooth = (trained(replace(RECIPE, epochs=20, label_smoothing=share))[0][-1] for share in (0.0, 0.2))
+    plain, smooth = (trained(replace(PLAIN, epochs=20, label_smoothing=share))[0][-1] for share in (0.0, 0.2))
     assert plain.train_loss < 0.1 < smooth.train_loss
 
 
 def test_a_loss_that_is_no_number_ends_with_advice() -> None:
     with pytest.raises(PipelineError, match=r"became nan in epoch 1, step 3, at learning rate 9.*e\+29: lower"):
-        trained(replace(RECIPE, optimizer="sgd", learning_rate=1e30, warmup_epochs=0))
+        trained(replace(PLAIN, optimizer="sgd", learning_rate=1e30, warmup_epochs=0))
 
 
 def test_measure_is_the_mean_over_all_examples_whatever_the_batch() -> None:
@@ -151,8 +138,8 @@ def test_weight_decay_spares_biases() -> None:
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_momentum_acts_on_both_optimisers(name: str) -> None:
-    _, low = trained(replace(RECIPE, optimizer=name, momentum=0.0))
-    _, high = trained(replace(RECIPE, optimizer=name, momentum=0.9))
+    _, low = trained(replace(PLAIN, optimizer=name, momentum=0.0))
+    _, high = trained(replace(PLAIN, optimizer=name, momentum=0.9))
     assert not torch.equal(low["layer.weight"], high["layer.weight"])
 
 
@@ -163,7 +150,7 @@ def test_sgd_is_the_tutorial_s() -> None:
     loss = nn.functional.cross_entropy(model(data.images), data.labels)
     gradient = torch.autograd.grad(loss, model.layer.weight)[0]
     plain = replace(
-        RECIPE,
+        PLAIN,
         epochs=1,
         optimizer="sgd",
         learning_rate=0.1,
@@ -189,7 +176,7 @@ def test_augmentation_draws_from_the_seed_alone() -> None:
                 Linear(),
                 examples(32),
                 examples(8),
-                replace(RECIPE, augment=partial(augment, into=draws)),
+                replace(PLAIN, augment=partial(augment, into=draws)),
                 5,
                 lambda count: None,
             )
