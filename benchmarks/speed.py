@@ -15,8 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -26,20 +25,19 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `mnist-pipeline` does, before OpenMP loads
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Subset
+from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision import datasets, transforms
 
 from mnist_pipeline import paths
-from mnist_pipeline.data.dataset import load_split, stratified_split
-from mnist_pipeline.models import build
 from mnist_pipeline.params import load_params, with_training, write_training
 from mnist_pipeline.stages.train import Setup, prepare
-from mnist_pipeline.training.loop import Examples, measure
+from mnist_pipeline.training.loop import Examples
 from recipe import TUTORIAL
-from report import processor, table, write_in_pages
+from report import processor, write_in_pages
+from rivals import EPOCHS, IMAGES
+from speed_tables import tables
 
 RESULTS = Path(__file__).parent / "results/speed.json"
 CPU = torch.device("cpu")
@@ -49,6 +47,17 @@ FAST = {"epochs": 3, "ema_decay": 0.98, "augmentation.elastic": 0.0}
 """LeNet for whoever wants 99 % soon: the default recipe over three epochs, and an average that is as much shorter."""
 TRACKED_EPOCHS = 6
 SIZES = (6_000, 60_000, 600_000)
+RUNS_OF_EXAMPLE = 3
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+SPINS = ("0", "300", "3000", "30000", "300000")
+KINDS = {
+    "convolution": ("conv",),
+    "pooling": ("pool", "Halve", "aten::maximum", "aten::ge"),
+    "matrix product": ("addmm", "aten::mm"),
+    "distortion": ("grid_sampler", "einsum", "aten::bmm", "aten::normal_", "aten::uniform_"),
+    "optimiser and average": ("_fused_", "lerp", "Optimizer"),
+}
+"""Kinds of operations, by what stands in PyTorch's names of them."""
 
 
 def main() -> None:
@@ -56,8 +65,8 @@ def main() -> None:
     if wanted == ["tables"]:
         write_in_pages(tables(json.loads(RESULTS.read_text())))
         return
-    if wanted[0] == "grow":
-        sys.stdout.write(json.dumps(grow(wanted[1], int(wanted[2]))))
+    if wanted[0] in IN_A_PROCESS_OF_THEIR_OWN:
+        sys.stdout.write(json.dumps(IN_A_PROCESS_OF_THEIR_OWN[wanted[0]](*wanted[1:])))
         return
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in wanted:
@@ -90,41 +99,102 @@ def median_seconds(*works: Callable[[], object], repeats: int = REPEATS) -> list
     return [statistics.median(times) for times in taken]
 
 
+def in_a_process(*command: str, environment: Mapping[str, str | None] | None = None) -> Any:
+    """What a script of this folder tells; `None` leaves a variable out of its environment."""
+    changed = {**os.environ, **(environment or {})}
+    kept = {name: value for name, value in changed.items() if value is not None}
+    script = [sys.executable, str(Path(__file__).parent / command[0]), *command[1:]]
+    return json.loads(subprocess.run(script, env=kept, stdout=subprocess.PIPE, check=True, text=True).stdout)
+
+
+def medians(works: Mapping[str, Callable[[], float]], repeats: int = REPEATS) -> dict[str, float]:
+    """The median of what each says, taken in turns, so that what else the machine does meets all of them."""
+    said: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(repeats):
+        for name, work in works.items():
+            said[name].append(work())
+    return {name: statistics.median(values) for name, values in said.items()}
+
+
 # The loop: images a second
 
 
 def loop() -> dict[str, Any]:
     """This pipeline's loop against the tutorial's: the same network, batch size and optimiser, no augmentation."""
-    count = 12_800
-    with tutorial_data() as data:
-        return {model: _loop_of(model, data, count) for model in MODELS}
+    return {model: _loop_of(model) for model in MODELS}
 
 
-def _loop_of(model: str, data: datasets.MNIST, count: int) -> dict[str, float]:
-    setup = with_first(setup_of(model, TUTORIAL | {"epochs": 1}), count)
-    network = build(model, dict(load_params().training(model).architecture), 10)
-    loader = DataLoader(Subset(data, range(count)), batch_size=64)
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
-    theirs, ours = median_seconds(
-        lambda: tutorial_epoch(network, loader, optimizer, nn.CrossEntropyLoss()), lambda: list(setup.epochs())
+def _loop_of(model: str) -> dict[str, float]:
+    theirs = partial(in_a_process, "rivals.py", "tutorial", model, environment={"GOMP_SPINCOUNT": None})
+    rates = medians(
+        {
+            "tutorial": theirs,
+            "float32": partial(in_a_process, "speed.py", "rate", model, "float32"),
+            "pipeline": partial(in_a_process, "speed.py", "rate", model, "auto"),
+        }
     )
-    return {"tutorial": count / theirs, "pipeline": count / ours, "ratio": theirs / ours} | _floor(model, setup, ours)
+    operations = _operations_per_image(model)
+    peaks = {name: _product_rate(precision) for name, precision in PRECISIONS.items()}
+    return rates | {"operations": operations, "float32_peak": peaks["float32"], "bfloat16_peak": peaks["bfloat16"]}
 
 
-def _floor(model: str, setup: Setup, seconds: float) -> dict[str, float]:
-    """What the step's multiplications alone would take at the rate of a large matrix product."""
-    batch = setup.train.images[:64]
+def rate(model: str, precision: str) -> float:
+    """Images a second with the tutorial's recipe."""
+    setup = with_first(setup_of(model, TUTORIAL | {"epochs": EPOCHS, "precision": precision}), IMAGES)
+    times = []
+    begun = time.perf_counter()
+    for _ in setup.epochs():
+        times.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+    return IMAGES / statistics.median(times[1:])
+
+
+def _operations_per_image(model: str) -> float:
+    setup = setup_of(model, {})
     with FlopCounterMode(display=False) as counter:
-        functional.cross_entropy(setup.classifier(batch), setup.train.labels[:64]).backward()
-    operations = counter.get_total_flops() / 64
-    square = torch.rand(2048, 2048)
+        functional.cross_entropy(setup.classifier(setup.train.images[:64]), setup.train.labels[:64]).backward()
+    return counter.get_total_flops() / 64
+
+
+def _product_rate(precision: torch.dtype) -> float:
+    """Operations a second in a large matrix product."""
+    square = torch.rand(2048, 2048).to(precision)
     (product,) = median_seconds(lambda: square @ square)
-    rate = 2 * 2048**3 / product
+    return 2 * 2048**3 / product
+
+
+def waiting() -> dict[str, dict[str, float]]:
+    """Images a second by how long a thread of OpenMP looks out for work before it sleeps."""
     return {
-        "operations_per_image": operations,
-        "matrix_product_rate": rate,
-        "share_of_peak": operations * len(setup.train) / rate / seconds,
+        model: medians(
+            {
+                spins: partial(in_a_process, "speed.py", "rate", model, "auto", environment={"GOMP_SPINCOUNT": spins})
+                for spins in SPINS
+            },
+            repeats=3,
+        )
+        for model in MODELS
     }
+
+
+def operations() -> dict[str, dict[str, float]]:
+    """Where the time of a step of the default recipe goes, on one thread: shares by kind of operation."""
+    return {model: _shares(model) for model in MODELS}
+
+
+def _shares(model: str) -> dict[str, float]:
+    setup = setup_of(model, {"epochs": 2, "warmup_epochs": 0})
+    setup = with_first(setup, 40 * setup.recipe.batch_size)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with profile() as watched:
+        list(setup.epochs())
+    torch.set_num_threads(threads)
+    seconds = dict.fromkeys([*KINDS, "the rest"], 0.0)
+    for event in watched.key_averages():
+        kind = next((kind for kind, words in KINDS.items() if any(word in event.key for word in words)), "the rest")
+        seconds[kind] += event.self_cpu_time_total
+    return {kind: spent / sum(seconds.values()) for kind, spent in seconds.items()}
 
 
 def compiled() -> dict[str, dict[str, float]]:
@@ -147,30 +217,6 @@ def _compiled(model: str) -> dict[str, float]:
     return {"plain": 1000 * plain / 30, "compiled": 1000 * other / 30}
 
 
-def tutorial_epoch(
-    model: nn.Module, loader: "DataLoader[Any]", optimizer: torch.optim.Optimizer, loss_function: nn.Module
-) -> None:
-    """One epoch as PyTorch's quickstart tutorial writes it, printing aside."""
-    model.train()
-    for batch, (images, labels) in enumerate(loader):
-        loss = loss_function(model(images), labels)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        if batch % 100 == 0:
-            loss.item()
-
-
-@contextmanager
-def tutorial_data(*more: Callable[[Any], Any]) -> Iterator[datasets.MNIST]:
-    """The training images as torchvision gives them, image by image."""
-    with tempfile.TemporaryDirectory() as folder:
-        raw = Path(folder) / "MNIST/raw"
-        raw.parent.mkdir()
-        raw.symlink_to(paths.RAW.resolve())
-        yield datasets.MNIST(folder, transform=transforms.Compose([transforms.ToTensor(), *more]))
-
-
 def setup_of(model: str, changes: dict[str, Any], seed: int = 0) -> Setup:
     params = with_training(load_params(), model, changes)
     return prepare(params.model_copy(update={"train": params.train.model_copy(update={"seed": seed})}), model, CPU)
@@ -184,34 +230,11 @@ def with_first(setup: Setup, count: int) -> Setup:
 # The time to 99 %
 
 
-class ExampleNetwork(nn.Module):
-    """The network of PyTorch's own MNIST example, examples/mnist/main.py."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(1, 32, 3),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 3),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Dropout(0.25),
-            nn.Flatten(),
-            nn.Linear(9216, 128),
-            nn.ReLU(),
-            nn.Dropout(0.5),
-            nn.Linear(128, 10),
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        result: Tensor = self.layers(images)
-        return result
-
-
 def to_99() -> dict[str, float]:
     """Seconds of training until 99 % of the validation images are right at the end of an epoch; both are validated."""
-    ours = [_ours_to_99(seed) for seed in range(REPEATS)]
-    theirs = [_theirs_to_99(seed) for seed in range(3)]
+    ours = [in_a_process("speed.py", "fast", str(seed)) for seed in range(REPEATS)]
+    alone = {"GOMP_SPINCOUNT": None}
+    theirs = [in_a_process("rivals.py", "example", str(seed), environment=alone) for seed in range(RUNS_OF_EXAMPLE)]
     return {
         "example": statistics.median(theirs),
         "pipeline": statistics.median(ours),
@@ -221,8 +244,9 @@ def to_99() -> dict[str, float]:
     }
 
 
-def _ours_to_99(seed: int) -> float:
-    setup = setup_of("lenet", FAST, seed)
+def fast(seed: str) -> float:
+    """Seconds to 99 % with the fast recipe."""
+    setup = setup_of("lenet", FAST, int(seed))
     begun = time.perf_counter()
     for epoch in setup.epochs():
         if epoch.validation_accuracy >= 0.99:
@@ -230,56 +254,20 @@ def _ours_to_99(seed: int) -> float:
     raise SystemExit(f"the fast recipe ended at {epoch.validation_accuracy:.2%}")
 
 
-def _theirs_to_99(seed: int) -> float:
-    """Adadelta at 1.0, falling to 0.7 of itself each epoch, in batches of 64: the example's defaults."""
-    held_out = setup_of("lenet", FAST, seed).validation
-    kept, _ = stratified_split(load_split(paths.RAW, "train").labels, len(held_out), seed)
-    torch.manual_seed(seed)
-    network = ExampleNetwork()
-    optimizer = torch.optim.Adadelta(network.parameters(), lr=1.0)
-    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.7)
-    with tutorial_data(transforms.Normalize((0.1307,), (0.3081,))) as data:
-        loader = DataLoader(Subset(data, kept.tolist()), batch_size=64, shuffle=True)
-        begun = time.perf_counter()
-        for _ in range(14):
-            tutorial_epoch(network, loader, optimizer, nn.CrossEntropyLoss())
-            schedule.step()
-            if measure(Normalized(network), held_out)[1] >= 0.99:
-                return time.perf_counter() - begun
-    raise SystemExit("PyTorch's example did not reach 99 %")
-
-
-class Normalized(nn.Module):
-    """A network of the example, fed with raw pixels."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        result: Tensor = self.network(((images.float() / 255 - 0.1307) / 0.3081).unsqueeze(1))
-        return result
-
-
 # Growth with the data
 
 
 def growth() -> dict[str, Any]:
     """Seconds of one epoch, and the most memory of the process, from 6 thousand images to 600 thousand."""
-    return {model: {str(size): _grown(model, size) for size in SIZES} for model in MODELS}
+    return {
+        model: {str(size): in_a_process("speed.py", "grow", model, str(size)) for size in SIZES} for model in MODELS
+    }
 
 
-def _grown(model: str, size: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "grow", model, str(size)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    result: dict[str, float] = json.loads(done.stdout)
-    return result
-
-
-def grow(model: str, size: int) -> dict[str, float]:
+def grow(model: str, size: str) -> dict[str, float]:
     """Trains on as many images: the training set, over and over; augmentation makes each of them another."""
     setup = setup_of(model, {"epochs": 2})
-    chosen = torch.arange(size) % len(setup.train)
+    chosen = torch.arange(int(size)) % len(setup.train)
     train = Examples(setup.train.images[chosen], setup.train.labels[chosen])
     setup = replace(setup, train=train)
     first = next(epochs := setup.epochs())  # the first step of a process also chooses kernels
@@ -349,116 +337,15 @@ def _train_in(clone: Path, model: str, option: list[str]) -> None:
 
 PARTS: dict[str, Callable[[], Any]] = {
     "loop": loop,
+    "waiting": waiting,
+    "operations": operations,
     "compiled": compiled,
     "to_99": to_99,
     "growth": growth,
     "tracking": tracking,
     "pipeline": pipeline,
 }
-
-
-def tables(found: dict[str, Any]) -> dict[str, str]:
-    """The tables of the page, by name; those of parts that have been measured."""
-    made: dict[str, Callable[[], str]] = {
-        "loop": lambda: _loop_table(found["loop"]),
-        "peak": lambda: _peak_table(found["loop"]),
-        "compiled": lambda: _compiled_table(found["compiled"]),
-        "to_99": lambda: _to_99_table(found["to_99"]),
-        "growth": lambda: _growth_table(found["growth"]),
-        "tracking": lambda: _tracking_table(found["tracking"], found["pipeline"]),
-        "pipeline": lambda: _pipeline_table(found["pipeline"]),
-        "conditions": lambda: _conditions(found["conditions"]),
-    }
-    unmeasured = PARTS.keys() - found.keys()
-    return {f"speed: {name}": make() for name, make in made.items() if name not in unmeasured}
-
-
-def _loop_table(found: dict[str, Any]) -> str:
-    rows = [
-        (model, f"{row['tutorial']:,.0f}", f"{row['pipeline']:,.0f}", f"**{row['ratio']:.1f}**")
-        for model, row in found.items()
-    ]
-    return table(("model", "tutorial's loop, images/s", "this loop, images/s", "ratio"), rows)
-
-
-def _peak_table(found: dict[str, Any]) -> str:
-    rows = [
-        (
-            model,
-            f"{row['operations_per_image'] / 1e6:.2f} million",
-            f"{row['matrix_product_rate'] / 1e9:.0f} billion/s",
-            f"{row['share_of_peak']:.0%}",
-        )
-        for model, row in found.items()
-    ]
-    return table(("model", "operations per image", "rate of a matrix product", "share of it that is reached"), rows)
-
-
-def _compiled_table(found: dict[str, Any]) -> str:
-    rows = [(model, f"{row['plain']:.1f}", f"{row['compiled']:.1f}") for model, row in found.items()]
-    return table(("model", "milliseconds a step", "with torch.compile"), rows)
-
-
-def _to_99_table(found: dict[str, Any]) -> str:
-    rows = [
-        ("PyTorch's MNIST example", f"{found['example']:.0f}", str(found["runs_of_example"])),
-        ("LeNet, the fast recipe", f"{found['pipeline']:.1f}", str(found["runs_of_pipeline"])),
-        ("ratio", f"**{found['ratio']:.0f}**", ""),
-    ]
-    return table(("", "seconds to 99 %", "runs"), rows)
-
-
-def _growth_table(found: dict[str, Any]) -> str:
-    rows = [
-        (
-            model,
-            f"{int(size):,}",
-            f"{row['seconds']:.2f}",
-            f"{1e6 * row['seconds'] / int(size):.0f}",
-            f"{row['peak_bytes'] / 2**20:,.0f} MiB",
-            f"{row['data_bytes'] / 2**20:,.0f} MiB",
-        )
-        for model, sizes in found.items()
-        for size, row in sizes.items()
-    ]
-    columns = ("model", "images", "seconds an epoch", "microseconds an image", "most memory", "of it images and labels")
-    return table(columns, rows)
-
-
-def _conditions(found: dict[str, Any]) -> str:
-    return (
-        f"{found['threads']} threads on {found['processor']} with {found['instructions']}, Python {found['python']}, "
-        f"torch {found['torch']}, mlflow {found['mlflow']}."
-    )
-
-
-def _tracking_table(found: dict[str, Any], whole: dict[str, Any]) -> str:
-    """What MLflow costs is nearly all at the beginning and the end, so it is compared to a training of all epochs."""
-    seconds = {row["stage"]: row["seconds"] - row["tracking"] for row in whole["stages"]}
-    rows = [
-        (
-            model,
-            f"{row['off']:.1f}",
-            f"{row['on']:.1f}",
-            f"{row['on'] - row['off']:.1f}",
-            f"**{(row['on'] - row['off']) / seconds[f'train {model}']:.1%}**",
-        )
-        for model, row in found.items()
-    ]
-    columns = ("model", f"{TRACKED_EPOCHS} epochs without", "with MLflow", "difference", "of a training of all epochs")
-    return table(columns, rows)
-
-
-def _pipeline_table(whole: dict[str, Any]) -> str:
-    parts = ("startup", "work", "tracking")
-    rows = [(row["stage"], *(f"{row[part]:.1f}" for part in (*parts, "seconds"))) for row in whole["stages"]]
-    totals = [sum(row[part] for row in whole["stages"]) for part in parts]
-    dvc = whole["seconds"] - sum(row["seconds"] for row in whole["stages"])
-    rows.append(("DVC itself", f"{dvc:.1f}", "", "", f"{dvc:.1f}"))
-    totals[0] += dvc
-    rows.append(("all", *(f"{total:.1f}" for total in totals), f"{whole['seconds']:.1f}"))
-    rows.append(("share", *(f"{total / whole['seconds']:.0%}" for total in totals), ""))
-    return table(("", "start-up", "work", "MLflow", "in all"), rows)
+IN_A_PROCESS_OF_THEIR_OWN: dict[str, Callable[..., Any]] = {"rate": rate, "fast": fast, "grow": grow}
 
 
 if __name__ == "__main__":

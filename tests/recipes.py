@@ -1,5 +1,7 @@
 """A recipe for tests of the loop, which change of it what they are about."""
 
+import torch
+
 from mnist_pipeline.training.loop import Recipe
 
 PLAIN = Recipe(
@@ -13,5 +15,6 @@ PLAIN = Recipe(
     warmup_epochs=1,
     label_smoothing=0.0,
     ema_decay=0.5,
+    precision=torch.float32,
     augment=lambda images, generator, part: images[part].float(),
 )

@@ -1,5 +1,6 @@
 """Which device computes, and what makes it compute the same bytes again."""
 
+import ctypes
 import os
 import random
 
@@ -7,6 +8,11 @@ import numpy as np
 import torch
 
 from mnist_pipeline.errors import PipelineError
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Numbers in glibc's malloc.h, see mallopt(3)."""
+LARGEST_KEPT, MOST_KEPT = 32 * 2**20, 512 * 2**20
+"""Bytes. The first is the most that glibc allows."""
 
 
 def choose_device(key: str, name: str) -> torch.device:
@@ -23,6 +29,33 @@ def choose_device(key: str, name: str) -> torch.device:
     return torch.device(name)
 
 
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """In what numbers the network multiplies in training; `auto` is bfloat16 where `device` does that natively.
+
+    Elsewhere bfloat16 is emulated, which takes longer than float32.
+    """
+    if name == "auto":
+        name = "bfloat16" if _multiplies_bfloat16(device) else "float32"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))  # the last is Arm's
+
+
+def keep_freed_memory() -> None:
+    """Lets the C library keep the memory of tensors that are gone, which the next step needs again.
+
+    Otherwise glibc gives it back to the system, which hands it out anew page by page, at a cost like the arithmetic's.
+    """
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # other C libraries have none
+        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+        mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
+
+
 def make_deterministic(seed: int = 0) -> None:
     """Seeds every global generator and turns on PyTorch's deterministic algorithms.
 
@@ -36,7 +69,7 @@ def make_deterministic(seed: int = 0) -> None:
     # A debugging aid that costs time in each step. It is a property of the module's class.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    # CUDA would round the factors of convolutions to TensorFloat-32. Training computes in bfloat16 there anyway, and
-    # what is measured, and compared to ONNX, is to be float32.
+    # CUDA would round the factors of convolutions to TensorFloat-32. The parameter `precision` alone says what
+    # training computes in, and what is measured, and compared to ONNX, is to be float32.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

@@ -108,6 +108,7 @@ class Training(Section):
     architecture: dict[str, Any]
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     batch_size: Annotated[int, Field(ge=1)]
+    precision: Literal["auto", "float32", "bfloat16"]
     optimizer: Literal["adamw", "sgd"]
     learning_rate: Annotated[float, Field(gt=0)]
     momentum: Annotated[float, Field(ge=0, lt=1)]
@@ -249,16 +250,7 @@ def with_training(params: Params, model: str, changes: Mapping[str, Any]) -> Par
         PipelineError: there is no such key, or a value is not allowed.
     """
     content = params.model_dump(by_alias=True)
-    for key, value in changes.items():
-        section = content["train"][model]
-        *parents, leaf = key.split(".")
-        for parent in parents:
-            section = section.get(parent) if isinstance(section, dict) else None
-        if not isinstance(section, dict) or leaf not in section:
-            raise PipelineError(
-                f"{paths.PARAMS}: train.{model}.{key} is not a known key (docs/parameters.md lists all)"
-            )
-        section[leaf] = value
+    _set(content["train"][model], model, changes)
     return _checked(content, paths.PARAMS)
 
 
@@ -266,22 +258,29 @@ def write_training(model: str, values: Mapping[str, Any], path: Path = paths.PAR
     """Writes other values of some keys of `train.<model>` into the file, and leaves all else as it stands there.
 
     Raises:
-        PipelineError: the file cannot be written.
+        PipelineError: there is no such key, or the file cannot be written.
     """
     file = YAML()
     file.preserve_quotes = True
     file.width = 1000
     file.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
     content = file.load(path.read_text(encoding="utf-8"))
-    for key, value in values.items():
-        section = content["train"][model]
-        *parents, leaf = key.split(".")
-        for parent in parents:
-            section = section[parent]
-        section[leaf] = value
+    _set(content["train"][model], model, values)
     text = StringIO()
     file.dump(content, text)
     write_text(path, text.getvalue())
+
+
+def _set(training: Any, model: str, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        section, (*parents, leaf) = training, key.split(".")
+        for parent in parents:
+            section = section.get(parent) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or leaf not in section:
+            raise PipelineError(
+                f"{paths.PARAMS}: train.{model}.{key} is not a known key (docs/parameters.md lists all)"
+            )
+        section[leaf] = value
 
 
 def _describe(error: Any) -> str:

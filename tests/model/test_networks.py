@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.models import Description, build, load_classifier, save_weights
 from mnist_pipeline.models.build import NETWORKS as NETWORKS_BY_NAME
+from mnist_pipeline.models.pooling import halve
 
 LENET = {"activation": "relu", "pooling": "max"}
 MLP = {"activation": "relu", "hidden": [512, 512], "dropout": 0.0}
@@ -155,3 +156,18 @@ def test_a_damaged_weights_file_is_named(tmp_path: Path, damage: Any) -> None:
 def test_a_missing_weights_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"none\.safetensors: .*run the train stage first"):
         load_classifier(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_halving_with_few_channels_is_maximum_pooling_and_so_is_its_gradient(precision: torch.dtype) -> None:
+    values = torch.randperm(6 * 4 * 8).reshape(1, 6, 4, 8).to(precision)  # no two alike
+    images = values.to(memory_format=torch.channels_last).requires_grad_()
+    weights = torch.arange(6 * 2 * 4).reshape(1, 6, 2, 4)
+    found = []
+    for pool in (halve, nn.MaxPool2d(2)):
+        images.grad = None
+        halved = pool(images)
+        (halved * weights).sum().backward()
+        found.append((halved.float(), images.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])

@@ -18,6 +18,7 @@ PAGES = (
     "docs/experiments.md",
     "docs/tracking.md",
     "docs/training.md",
+    "docs/speed.md",
     "docs/from-the-tutorial.md",
 )
 SERVING = ROOT / "docs/serving.md"

@@ -42,6 +42,13 @@ def test_translation_is_in_pixels_along_both_axes() -> None:
     assert (shift.max(dim=0).values > 2.8).all()
 
 
+def test_a_thin_stroke_that_falls_between_pixels_stays_sharp() -> None:
+    line = torch.zeros(500, 28, 28, dtype=torch.uint8)
+    line[:, 10, 4:24] = 255
+    brightest = moved(line, translation=0.5).amax((1, 2))
+    assert brightest.min() > 145  # the mean of two neighbours would be 128
+
+
 def test_rotation_keeps_a_centred_disc_where_it_is() -> None:
     torch.testing.assert_close(moved(disc(50), rotation=180), disc(50).float(), atol=70, rtol=0)
 

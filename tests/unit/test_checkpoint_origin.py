@@ -26,7 +26,7 @@ def origin(**changes: Any) -> str:
     return json.dumps(train.checkpoint_origin(**(SAME | changes)), sort_keys=True)
 
 
-def with_train(**values: int) -> Any:
+def with_train(**values: Any) -> Any:
     params = load_params()
     return params.model_copy(update={"train": params.train.model_copy(update=values)})
 
@@ -47,6 +47,11 @@ def with_train(**values: int) -> Any:
 )
 def test_another_training_has_another_checkpoint(changes: dict[str, Any]) -> None:
     assert origin(**changes) != origin()
+
+
+def test_another_precision_has_another_checkpoint() -> None:
+    first, second = (with_training(load_params(), "lenet", {"precision": name}) for name in ("float32", "bfloat16"))
+    assert origin(params=first) != origin(params=second)
 
 
 def test_another_model_s_parameters_and_the_rank_do_not_matter() -> None:

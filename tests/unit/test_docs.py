@@ -10,9 +10,11 @@ import yaml
 
 import recipe
 import speed
+import speed_tables
 from report import in_page
 
 ROOT = Path(__file__).parents[2]
+SPEED = ROOT / "benchmarks/results/speed.json"
 
 
 def leaf_keys(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -39,7 +41,7 @@ def test_every_parameter_has_its_row_and_every_row_its_parameter() -> None:
 
 def test_the_tables_of_measurements_are_those_of_the_last_measurement() -> None:
     """Each is made from a file in benchmarks/results, against the parameters as they are now."""
-    tables = recipe.tables() | speed.tables(json.loads(speed.RESULTS.read_text()))
+    tables = recipe.tables() | speed_tables.tables(json.loads(SPEED.read_text()))
     pages = {page.name: page.read_text() for page in (ROOT / "docs").glob("*.md")}
     assert {name: in_page(text, tables) for name, text in pages.items()} == pages
     everything = "".join(pages.values())
@@ -51,6 +53,11 @@ def test_the_recipe_of_the_tutorial_is_the_same_in_the_makefile_and_in_the_measu
     (line,) = re.findall(r"^TUTORIAL := (.*)$", makefile, re.MULTILINE)
     values = dict(word.split("=") for word in line.split())
     assert {key: yaml.safe_load(value) for key, value in values.items()} == recipe.TUTORIAL
+
+
+def test_the_fast_recipe_of_the_page_is_the_one_that_is_measured() -> None:
+    values = re.findall(r"--set-param train\.lenet\.(\S+)=(\S+)", (ROOT / "docs/speed.md").read_text())
+    assert {key: yaml.safe_load(value) for key, value in values} == speed.FAST
 
 
 def test_links_between_pages_lead_somewhere() -> None:

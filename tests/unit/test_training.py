@@ -182,3 +182,12 @@ def test_augmentation_draws_from_the_seed_alone() -> None:
             )
         )
     assert draws[: len(draws) // 2] == draws[len(draws) // 2 :]
+
+
+def test_in_bfloat16_the_products_are_rounded_and_the_weights_are_not() -> None:
+    exact, rounded = (trained(replace(PLAIN, precision=name))[1] for name in (torch.float32, torch.bfloat16))
+    for name, weights in rounded.items():
+        assert weights.dtype == torch.float32
+        assert not torch.equal(weights, exact[name])
+        assert not torch.equal(weights, weights.bfloat16().float())
+        torch.testing.assert_close(weights, exact[name], rtol=0, atol=0.02)

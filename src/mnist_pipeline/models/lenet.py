@@ -1,12 +1,19 @@
 """LeNet-5 as PyTorch's tutorial declares it, with LeCun's 32×32 field of view."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mnist_pipeline.models.activations import activation_class
+from mnist_pipeline.models.pooling import halve
 
-POOLINGS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "max": halve,
+    "average": partial(functional.avg_pool2d, kernel_size=2),
+}
 
 
 class LeNet(nn.Module):
@@ -21,7 +28,7 @@ class LeNet(nn.Module):
         if pooling not in POOLINGS:
             raise ValueError(f"pooling = {pooling!r}: expected one of {', '.join(POOLINGS)}")
         self.activation = activation_class(activation)()
-        self.pool = POOLINGS[pooling](2)
+        self.pooling = pooling
         self.conv1 = nn.Conv2d(1, 6, 5, padding=2)
         self.conv2 = nn.Conv2d(6, 16, 5)
         self.fc1 = nn.Linear(16 * 5 * 5, 120)
@@ -39,7 +46,8 @@ class LeNet(nn.Module):
         return logits
 
     def _halve(self, x: Tensor) -> Tensor:
-        if isinstance(self.pool, nn.MaxPool2d):
+        pool = POOLINGS[self.pooling]
+        if self.pooling == "max":
             # A rising function of the largest value is the largest of its values, and has a quarter of the work
-            return cast(Tensor, self.activation(self.pool(x)))
-        return cast(Tensor, self.pool(self.activation(x)))
+            return cast(Tensor, self.activation(pool(x)))
+        return pool(self.activation(x))

@@ -17,7 +17,7 @@ from mnist_pipeline import console, paths
 from mnist_pipeline.data.augment import random_distortion
 from mnist_pipeline.data.catalog import label_names
 from mnist_pipeline.data.dataset import Split, load_split, stratified_split
-from mnist_pipeline.devices import choose_device, make_deterministic
+from mnist_pipeline.devices import choose_device, choose_precision, keep_freed_memory, make_deterministic
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import demand_writable, directory_digest, tree_digest, write_json, write_text
 from mnist_pipeline.models import Classifier, Description, build, save_weights
@@ -77,6 +77,7 @@ def prepare(params: Params, model: str, device: torch.device) -> Setup:
     """
     seed = params.train.seed
     make_deterministic(seed)
+    keep_freed_memory()
     split = load_split(paths.RAW, "train")
     kept, held_out = stratified_split(split.labels, params.train.validation_size, seed)
     description = _describe(params, model, split.take(kept))
@@ -85,7 +86,7 @@ def prepare(params: Params, model: str, device: torch.device) -> Setup:
         description,
         examples(split.take(kept), device),
         examples(split.take(held_out), device),
-        _recipe(params.training(model)),
+        _recipe(params.training(model), device),
         seed,
     )
 
@@ -142,6 +143,7 @@ def checkpoint_origin(params: Params, description: Description, team: Team, devi
     return {
         "code": tree_digest(PACKAGE, "*.py"),
         "train": params.train.model_dump(include={"seed", "validation_size", description.model}),
+        "precision": str(choose_precision(params.training(description.model).precision, device)),
         "description": asdict(description),
         "versions": [torch.__version__, np.__version__, torch.backends.cudnn.version()],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -179,9 +181,13 @@ def examples(split: Split, device: torch.device) -> Examples:
     return Examples(torch.tensor(split.images, device=device), torch.tensor(split.labels, device=device).long())
 
 
-def _recipe(settings: Training) -> Recipe:
-    shared = {field.name: getattr(settings, field.name) for field in fields(Recipe) if field.name != "augment"}
-    return Recipe(augment=partial(random_distortion, **settings.augmentation.model_dump()), **shared)
+def _recipe(settings: Training, device: torch.device) -> Recipe:
+    made: dict[str, Any] = {
+        "augment": partial(random_distortion, **settings.augmentation.model_dump()),
+        "precision": choose_precision(settings.precision, device),
+    }
+    names = [field.name for field in fields(Recipe) if field.name not in made]
+    return Recipe(**made, **{name: getattr(settings, name) for name in names})
 
 
 def _line(epoch: Epoch, epochs: int) -> str:

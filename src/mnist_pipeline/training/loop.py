@@ -41,7 +41,10 @@ Augment = Callable[[Tensor, torch.Generator, slice], Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; `docs/parameters.md` describes the values under the same names."""
+    """How to train; `docs/parameters.md` describes the values under the same names.
+
+    Weights are float32 always; in another `precision` the layers multiply that gain by it (torch.autocast).
+    """
 
     epochs: int
     batch_size: int
@@ -53,6 +56,7 @@ class Recipe:
     warmup_epochs: int
     label_smoothing: float
     ema_decay: float
+    precision: torch.dtype
     augment: Augment
 
 
@@ -120,7 +124,7 @@ def _step(
     """One step on the images of `batch`, of which this process takes its share; nothing waits for the device."""
     share = team.share(len(batch))
     images, labels = recipe.augment(train.images[batch], generator, share), train.labels[batch[share]]
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=images.device.type == "cuda"):
+    with torch.autocast(images.device.type, recipe.precision, enabled=recipe.precision != torch.float32):
         logits = model(images)
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing, reduction="sum")
     state.optimizer.zero_grad()

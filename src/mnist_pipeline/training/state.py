@@ -35,7 +35,8 @@ class State:
 
     `losses` and `hits` hold, for each step of the present epoch, the summed loss of its images and how many of them
     were right; they stay on the device until the epoch ends. `rates` are the learning rates of its steps so far.
-    `averaged` has the moving average of the weights, which begins with those after the first step.
+    `averaged` has the moving average of the weights, which begins with those after the first step; without an average
+    it is `model` itself.
     """
 
     def __init__(
@@ -45,8 +46,12 @@ class State:
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
-        self.averaged = deepcopy(model)
+        self.averaged = deepcopy(model) if ema_decay else model
         self._average = get_ema_multi_avg_fn(ema_decay)
+        modules = self.averaged, model
+        # Walking through a module takes longer than a step's sums
+        self._weights: list[list[Tensor]] = [[*module.parameters()] for module in modules]
+        self._buffers: list[list[Tensor]] = [[*module.buffers()] for module in modules]
         self.losses = torch.zeros(steps, device=device)
         self.hits = torch.zeros(steps, dtype=torch.int64, device=device)
         self.rates: list[float] = []
@@ -58,12 +63,15 @@ class State:
 
         AveragedModel does the same, but counts on a device: on a GPU, each step would wait for that.
         """
+        if self.averaged is self.model:
+            return
+        mine, theirs = self._weights
         if self.history or self.rates:
-            self._average(list(self.averaged.parameters()), list(self.model.parameters()), 0)
+            self._average(mine, theirs, 0)
         else:
-            torch._foreach_copy_(list(self.averaged.parameters()), list(self.model.parameters()))
-        for mine, theirs in zip(self.averaged.buffers(), self.model.buffers(), strict=True):
-            mine.copy_(theirs)
+            torch._foreach_copy_(mine, theirs)
+        for own, other in zip(*self._buffers, strict=True):
+            own.copy_(other)
 
     def begin_epoch(self) -> None:
         self.losses.zero_()
@@ -74,7 +82,7 @@ class State:
         """This moment, with what all processes counted."""
         tensors = {
             **_under("model", self.model.state_dict()),
-            **_under("averaged", self.averaged.state_dict()),
+            **_under("averaged", self.averaged.state_dict() if self.averaged is not self.model else {}),
             **_under("optimizer", state_tensors(self.optimizer)),
             "losses": team.total(self.losses),
             "hits": team.total(self.hits),
@@ -91,7 +99,8 @@ class State:
         """Goes back to that moment; what was counted until then counts on in the leader alone."""
         tensors, facts = snapshot.tensors, snapshot.facts
         self.model.load_state_dict(_of("model", tensors))
-        self.averaged.load_state_dict(_of("averaged", tensors))
+        if self.averaged is not self.model:
+            self.averaged.load_state_dict(_of("averaged", tensors))
         restore_state(self.optimizer, _of("optimizer", tensors), facts["groups"])
         self.schedule.load_state_dict(facts["schedule"])
         self.rates = facts["rates"]
