@@ -65,7 +65,6 @@ STEPS = {
 INGREDIENTS: dict[str, dict[str, Any]] = {
     "without affine distortion": {f"augmentation.{name}": 0.0 for name in AFFINE},
     "without elastic distortion": {"augmentation.elastic": 0.0},
-    "in float32 throughout": {"precision": "float32"},
     "without averaged weights": {"ema_decay": 0.0},
     "with a constant learning rate": {"schedule": "constant"},
     "with label smoothing": {"label_smoothing": 0.05},
@@ -112,15 +111,21 @@ def parsed(change: str) -> dict[str, Any]:
 
 
 def ablations(model: str) -> dict[str, dict[str, Any]]:
-    third = {"epochs": recipe(model, {})["epochs"] // 3}
-    return {name: changes or third for name, changes in INGREDIENTS.items()}
+    default = recipe(model, {})
+    third = {"epochs": default["epochs"] // 3}
+    other = "bfloat16" if default["precision"] == "float32" else "float32"
+    changed = {name: changes or third for name, changes in INGREDIENTS.items()}
+    return changed | {f"with products in {other}": {"precision": other}}
 
 
 def steps(model: str) -> dict[str, dict[str, Any]]:
     """The way from the tutorial's recipe to the default one, each step with all that came before it."""
     default, way = recipe(model, {}), {"the tutorial's recipe": dict(TUTORIAL)}
     for name, keys in STEPS.items():
-        way[name] = list(way.values())[-1] | {key: default[key] for key in keys}
+        before = list(way.values())[-1]
+        after = before | {key: default[key] for key in keys}
+        if after != before:
+            way[name] = after
     return way
 
 

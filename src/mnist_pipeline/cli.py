@@ -85,6 +85,24 @@ def results() -> None:
 
 
 @app.command(rich_help_panel="Results")
+def predict(
+    images: Annotated[list[str], typer.Argument(help="PNG or JPEG files, or folders of them.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A model of params.yaml, an ONNX file, or models:/<name>@<alias>.",
+            show_default="the first of params.yaml",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell which digit is in each picture, of any size, dark on light or light on dark."""
+    from mnist_pipeline.tasks import predict
+
+    predict.run(images, model, as_json)
+
+
+@app.command(rich_help_panel="Results")
 def sync(
     rev: Annotated[list[str] | None, typer.Option(help="Also a commit, branch or tag; repeatable.")] = None,
     all_commits: Annotated[bool, typer.Option("--all-commits", help="Also all commits of all branches.")] = False,

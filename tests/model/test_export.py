@@ -33,7 +33,7 @@ from pathlib import Path
 from mnist_pipeline.models import load_classifier
 from mnist_pipeline.serving.onnx_export import ServedClassifier, to_bytes, to_onnx
 classifier, description = load_classifier(Path(sys.argv[1]))
-sys.stdout.buffer.write(to_bytes(to_onnx(ServedClassifier(classifier), description, (28, 28))))
+sys.stdout.buffer.write(to_bytes(to_onnx(ServedClassifier(classifier), description, (28, 28), 2.5)))
 """
 OPTIONS = [
     ("lenet", {"activation": "relu", "pooling": "max"}),
@@ -53,7 +53,7 @@ def exported(model: str, architecture: dict[str, Any]) -> tuple[ServedClassifier
         torch.manual_seed(0)
         network = build(model, architecture, classes=2)
     served = ServedClassifier(Classifier(network, 0.13, 0.31))
-    return served, to_onnx(served, description, (28, 28))
+    return served, to_onnx(served, description, (28, 28), 2.5)
 
 
 @pytest.fixture(scope="module", params=OPTIONS, ids=str)
@@ -98,9 +98,10 @@ def test_the_network_says_what_it_takes_and_gives(mlp: tuple[ServedClassifier, o
 def test_the_network_describes_itself(mlp: tuple[ServedClassifier, onnx.ModelProto]) -> None:
     entries = [(entry.key, entry.value) for entry in mlp[1].metadata_props]
     properties = dict(entries)
-    assert [key for key, _ in entries] == ["data_md5", "label_names", "model", "preprocessing"]
+    assert [key for key, _ in entries] == ["data_md5", "label_names", "least_familiarity", "model", "preprocessing"]
     assert json.loads(properties["label_names"]) == ["zero", "café"]
     assert (properties["model"], properties["data_md5"]) == ("mlp", "abc.dir")
+    assert properties["least_familiarity"] == "2.5"
 
 
 def test_a_reader_of_two_years_ago_can_read_it(mlp: tuple[ServedClassifier, onnx.ModelProto]) -> None:
@@ -125,7 +126,7 @@ def test_another_process_writes_the_same_bytes(workplace, tmp_path: Path) -> Non
         check=True,
     )
     classifier, description = load_classifier(weights)
-    assert done.stdout == to_bytes(to_onnx(ServedClassifier(classifier), description, (28, 28)))
+    assert done.stdout == to_bytes(to_onnx(ServedClassifier(classifier), description, (28, 28), 2.5))
     assert done.stderr == b""
 
 

@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -62,7 +63,9 @@ def test_the_tutorial_s_error_and_its_mend_are_as_the_page_says(project, block: 
 
 
 def test_a_model_is_used_and_served_as_the_page_says(project) -> None:
-    (command,) = commands(SERVING)
+    predict, command = commands(SERVING)
+    shutil.copytree(ROOT / "docs/images", project.path / "docs/images")
+    assert re.search(r"seven\.png +\d +[\d.]+%", project.run(*shlex.split(predict)))  # of a model of tiny data
     *blocks, request = python_blocks(SERVING)
     printed = [project.run("python", "-c", block) for block in blocks]
     port = str(free_port())

@@ -9,12 +9,12 @@ from typing import Any
 import yaml
 
 import recipe
+import same_bytes
 import speed
 import speed_tables
 from report import in_page
 
 ROOT = Path(__file__).parents[2]
-SPEED = ROOT / "benchmarks/results/speed.json"
 
 
 def leaf_keys(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -39,9 +39,13 @@ def test_every_parameter_has_its_row_and_every_row_its_parameter() -> None:
     assert documented == {generic(key) for key in leaf_keys(params)}
 
 
+def measured(name: str) -> Any:
+    return json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+
+
 def test_the_tables_of_measurements_are_those_of_the_last_measurement() -> None:
     """Each is made from a file in benchmarks/results, against the parameters as they are now."""
-    tables = recipe.tables() | speed_tables.tables(json.loads(SPEED.read_text()))
+    tables = recipe.tables() | speed_tables.tables(measured("speed")) | same_bytes.tables(measured("same_bytes"))
     pages = {page.name: page.read_text() for page in (ROOT / "docs").glob("*.md")}
     assert {name: in_page(text, tables) for name, text in pages.items()} == pages
     everything = "".join(pages.values())

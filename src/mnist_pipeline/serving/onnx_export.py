@@ -30,8 +30,12 @@ class ServedClassifier(nn.Module):
         return logits, logits.softmax(1)
 
 
-def to_onnx(served: ServedClassifier, description: Description, image_size: tuple[int, int]) -> onnx.ModelProto:
+def to_onnx(
+    served: ServedClassifier, description: Description, image_size: tuple[int, int], least_familiarity: float
+) -> onnx.ModelProto:
     """The network as ONNX, checked, with input `image` and outputs `logits` and `probabilities`.
+
+    `least_familiarity` is noted in the file, see `novelty`.
 
     The same weights give the same bytes: of the exporter's notes, which hold paths of this machine, and of its
     version, which differs between builds of PyTorch, nothing is kept.
@@ -52,7 +56,7 @@ def to_onnx(served: ServedClassifier, description: Description, image_size: tupl
     _strip(network)
     network.producer_name = "mnist-pipeline"
     network.ClearField("producer_version")
-    set_model_props(network, _properties(description))
+    set_model_props(network, _properties(description, least_familiarity))
     onnx.checker.check_model(network, full_check=True)
     return network
 
@@ -73,11 +77,12 @@ def _strip(message: Any) -> None:
                 _strip(child)
 
 
-def _properties(description: Description) -> dict[str, str]:
+def _properties(description: Description, least_familiarity: float) -> dict[str, str]:
     """What a reader of the file learns of the model, in sorted order; label names are a JSON list."""
     return {
         "data_md5": description.data_md5,
         "label_names": json.dumps(description.label_names, ensure_ascii=False),
+        "least_familiarity": str(least_familiarity),
         "model": description.model,
         "preprocessing": PREPROCESSING,
     }

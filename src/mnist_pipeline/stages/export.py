@@ -10,6 +10,7 @@ from mnist_pipeline.files import write_bytes, write_json
 from mnist_pipeline.models import load_classifier
 from mnist_pipeline.params import Params
 from mnist_pipeline.serving.latency import measure_latency
+from mnist_pipeline.serving.novelty import least_familiarity
 from mnist_pipeline.serving.onnx_export import OPSET, ServedClassifier, to_bytes, to_onnx
 from mnist_pipeline.serving.parity import Parity, compare
 from mnist_pipeline.serving.session import open_session
@@ -25,19 +26,19 @@ def run(params: Params, model: str) -> None:
 
     make_deterministic()
     classifier, description = load_classifier(paths.weights(model))
-    images = load_split(paths.RAW, "test").images
+    train, test = (load_split(paths.RAW, name).images for name in ("train", "test"))
     paths.onnx(model).unlink(missing_ok=True)
     served = ServedClassifier(classifier)
-    network = to_onnx(served, description, images.shape[1:])
+    network = to_onnx(served, description, test.shape[1:], least_familiarity(served, train))
     content = to_bytes(network)
     session = open_session(content)
-    parity = compare(served, session, images)
+    parity = compare(served, session, test)
     _demand_equal(parity, params.export.max_logit_difference, model)
 
     write_bytes(paths.onnx(model), content)
     metrics = asdict(parity) | {"size_bytes": len(content), "opset": OPSET}
     write_json(paths.report("export", model) / "metrics.json", metrics)
-    timings = measure_latency(served, session, images, params.export.latency_repeats)
+    timings = measure_latency(served, session, test, params.export.latency_repeats)
     console.say(_line(model, parity, timings))
     publish_export(params, model, timings)
 
