@@ -43,6 +43,13 @@ def test_the_reports_agree_with_each_other(workplace, model: str) -> None:
     assert metrics["accuracy"] == pytest.approx(1 - len(wrong) / 200)
     assert metrics["accuracy_low"] < metrics["accuracy"] < metrics["accuracy_high"]
     assert metrics["per_class"]["3"]["recall"] == by_class["recall"][3]
+    selection, slices, robustness = (
+        pd.read_csv(folder / f"{name}.csv") for name in ("selection", "slices", "robustness")
+    )
+    assert selection["errors"][0] == metrics["errors"]
+    assert slices.groupby("property")["errors"].sum().tolist() == [metrics["errors"]] * 4
+    assert metrics["worst_slice"] == pytest.approx(slices["accuracy"].min(), abs=1e-6)
+    assert metrics["robustness"]["mean"] == pytest.approx(robustness["accuracy"].mean(), abs=1e-6)
     assert workplace.published == [(workplace.params, model)]
     assert set(report(model)) == {
         "metrics.json",
@@ -52,6 +59,12 @@ def test_the_reports_agree_with_each_other(workplace, model: str) -> None:
         "confusion.png",
         "reliability.png",
         "mistakes.png",
+        "selection.csv",
+        "selection.png",
+        "slices.csv",
+        "slices.png",
+        "robustness.csv",
+        "robustness.png",
     }
 
 
@@ -65,7 +78,7 @@ def test_a_second_run_gives_the_same_bytes(workplace) -> None:
 @pytest.mark.parametrize(
     ("setting", "changes"),
     [
-        ({"confidence": 0.5}, {"metrics.json"}),
+        ({"confidence": 0.5}, {"metrics.json", "slices.csv", "slices.png"}),
         ({"calibration_bins": 60}, {"metrics.json", "reliability.csv", "reliability.png"}),
         ({"mistakes": 2}, {"mistakes.png"}),
     ],

@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_pipeline.evaluation.figures import draw_confusion, draw_mistakes, draw_reliability
+from mnist_pipeline.evaluation.figures import (
+    draw_confusion,
+    draw_mistakes,
+    draw_reliability,
+    draw_robustness,
+    draw_selection,
+    draw_slices,
+)
 
 LONG_NAMES = ["T-shirt/top", "Ankle boot"]
 
@@ -28,12 +35,26 @@ def mistakes(count: int, names: list[str]) -> tuple[np.ndarray, pd.DataFrame]:
     return np.full((count, 28, 28), 99, np.uint8), pd.DataFrame(rows, columns=list(rows), index=range(count))
 
 
+def robustness(*corruptions: str) -> tuple[pd.DataFrame, float, np.ndarray]:
+    rows = [(name, strength, 1 - strength / 5) for name in corruptions for strength in range(1, 6)]
+    table = pd.DataFrame(rows, columns=["corruption", "strength", "accuracy"])
+    return table, 0.99, np.full((len(corruptions), 28, 28), 99, np.uint8)
+
+
+def slices(*properties: str) -> pd.DataFrame:
+    rows = [(name, 0.1, 1234.5678, 0.95, 0.9, 0.97) for name in properties]
+    return pd.DataFrame(rows, columns=["property", "least", "most", "accuracy", "accuracy_low", "accuracy_high"])
+
+
 PICTURES: dict[str, Callable[[], bytes]] = {
     "confusion": lambda: draw_confusion(confusion(["0", "1", "2"], 3)),
     "confusion of long names": lambda: draw_confusion(confusion(LONG_NAMES, 12)),
     "confusion without mistakes": lambda: draw_confusion(confusion(["0", "1"], 0)),
     "reliability": lambda: draw_reliability(reliability(0.3, 0.6, 0.9), 0.01),
     "reliability of one bin": lambda: draw_reliability(reliability(1.0), 0.0),
+    "selection": lambda: draw_selection(pd.DataFrame({"coverage": [1.0, 0.9], "accuracy": [0.99, 1.0]})),
+    "slices": lambda: draw_slices(slices("ink", "slant"), 0.95),
+    "robustness": lambda: draw_robustness(*robustness("noise", "blur")),
     "mistakes": lambda: draw_mistakes(*mistakes(9, ["4", "9"]), total=56),
     "mistakes of long names": lambda: draw_mistakes(*mistakes(9, LONG_NAMES), total=9),
     "one mistake": lambda: draw_mistakes(*mistakes(1, ["4", "9"]), total=1),

@@ -65,6 +65,71 @@ def draw_reliability(reliability: pd.DataFrame, error: float) -> bytes:
 
 
 @matplotlib.style.context("default")
+def draw_selection(selection: pd.DataFrame) -> bytes:
+    """The share of errors among what is answered, against the share that is left to a person.
+
+    `selection` has columns coverage and accuracy.
+    """
+    figure = Figure(figsize=(5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    left, errors = 100 * (1 - selection["coverage"]), 100 * (1 - selection["accuracy"])
+    axes.plot(left, errors, color=BLUE, marker="o")
+    axes.set(xlabel="images left to a person, %", ylabel="errors in the others, %", ylim=(0, None))
+    axes.set_title(f"{errors.iloc[0]:.2f} % errors where every image is answered", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+@matplotlib.style.context("default")
+def draw_slices(slices: pd.DataFrame, accuracy: float) -> bytes:
+    """The accuracy on each part of the images with its interval, beside that on all.
+
+    `slices` has columns property, least, most, accuracy, accuracy_low and accuracy_high.
+    """
+    figure = Figure(figsize=(6.2, 0.32 * len(slices) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    rows = np.arange(len(slices))
+    middle, low, high = (100 * slices[name] for name in ("accuracy", "accuracy_low", "accuracy_high"))
+    reach = np.maximum([middle - low, high - middle], 0)  # rounding may put an end on the wrong side
+    axes.errorbar(middle, rows, xerr=reach, fmt="o", color=BLUE, capsize=2)
+    axes.axvline(100 * accuracy, color=GREY, linestyle="--", linewidth=1)
+    names = [f"{row.property} {row.least:.3g} to {row.most:.3g}" for row in slices.itertuples()]
+    axes.set_yticks(rows, names)
+    axes.invert_yaxis()
+    axes.set(xlabel="accuracy, %")
+    axes.set_title(f"Accuracy by what the digit looks like; {accuracy:.2%} on all", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+@matplotlib.style.context("default")
+def draw_robustness(robustness: pd.DataFrame, clean: float, examples: NDArray[np.uint8]) -> bytes:
+    """Accuracy under each corruption (rows) at each strength (columns), beside an example of its middle strength.
+
+    Args:
+        robustness: columns corruption, strength and accuracy.
+        clean: the accuracy on images as they are.
+        examples: `[corruptions, height, width]`, in the order of the rows.
+    """
+    table = robustness.pivot(index="corruption", columns="strength", values="accuracy")
+    table = table.loc[robustness["corruption"].unique()]
+    figure = Figure(figsize=(6.2, 0.5 * len(table) + 1.2), layout="constrained")
+    pictures, axes = figure.subplots(1, 2, width_ratios=[1, 9])
+    pictures.imshow(np.vstack(list(examples)), cmap="gray", vmin=0, vmax=255, aspect="auto")
+    pictures.set_axis_off()
+    axes.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    for (row, column), accuracy in np.ndenumerate(table):
+        color = "black" if accuracy > 0.5 else "white"
+        axes.text(column, row, f"{accuracy:.1%}", ha="center", va="center", color=color, fontsize=9)
+    axes.set_xticks(range(table.shape[1]), [str(strength) for strength in table.columns])
+    axes.set_yticks(range(table.shape[0]), list(table.index))
+    axes.set(xlabel="strength")
+    mean = robustness["accuracy"].mean()
+    axes.set_title(f"Accuracy under corruption: {mean:.1%} in the mean, {clean:.1%} without", fontsize=11)
+    return _png(figure)
+
+
+@matplotlib.style.context("default")
 def draw_mistakes(images: NDArray[np.uint8], mistakes: pd.DataFrame, total: int) -> bytes:
     """A grid of mistaken images with true → predicted label, confidence and place in the split.
 

@@ -137,3 +137,13 @@ def expected_calibration_error(reliability: pd.DataFrame) -> float:
     """Mean distance of confidence from accuracy over the bins, weighted by their images; Guo et al. (2017)."""
     distance = (reliability["accuracy"] - reliability["confidence"]).abs()
     return float((distance * reliability["count"]).sum() / reliability["count"].sum())
+
+
+def robustness_summary(robustness: pd.DataFrame) -> dict[str, float]:
+    """Mean accuracy over all corruptions and strengths, the worst, and the mean over the strengths of each corruption.
+
+    `robustness` has a row for each corruption and strength, with its accuracy.
+    """
+    means = robustness.groupby("corruption", sort=False)["accuracy"].mean()
+    summary = {"mean": robustness["accuracy"].mean(), "worst": robustness["accuracy"].min(), **means}
+    return {str(name): round(float(value), DECIMALS) for name, value in summary.items()}

@@ -1,10 +1,10 @@
 """Measures one trained model on the test set, by which nothing was chosen."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.data.catalog import TEST_LABELS
@@ -12,11 +12,18 @@ from mnist_pipeline.data.dataset import Split, load_split
 from mnist_pipeline.devices import choose_device, make_deterministic
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.evaluation import figures
-from mnist_pipeline.evaluation.metrics import Evaluation, evaluate
+from mnist_pipeline.evaluation.corruptions import CORRUPTIONS, corrupted
+from mnist_pipeline.evaluation.metrics import DECIMALS, Evaluation, evaluate, robustness_summary
 from mnist_pipeline.evaluation.predictions import predict_logits
+from mnist_pipeline.evaluation.selection import area_under_risk, selection_table
+from mnist_pipeline.evaluation.slices import slice_table
 from mnist_pipeline.files import write_bytes, write_json, write_text
 from mnist_pipeline.models import load_classifier
 from mnist_pipeline.params import Params
+
+SHOWN = 3
+"""The strength of which each corruption shows an example."""
+ROUNDS = sum(len(strengths) for _, strengths in CORRUPTIONS.values())
 
 
 def run(params: Params, model: str) -> None:
@@ -32,8 +39,38 @@ def run(params: Params, model: str) -> None:
     logits = predict_logits(classifier, split.images, device)
     labels = torch.tensor(split.labels).long()
     evaluation = evaluate(logits, labels, description.label_names, settings.confidence, settings.calibration_bins)
-    _write_tables(model, evaluation)
-    _write_pictures(model, evaluation, split, settings.mistakes)
+    correct = (logits.argmax(1) == labels).numpy()
+    slices = slice_table(split.images, correct, settings.confidence)
+    robustness, examples = _robustness(classifier, split, device, model)
+    selection = selection_table(evaluation.predictions)
+
+    folder = paths.report("evaluate", model)
+    summary = evaluation.summary | {
+        "area_under_risk": round(area_under_risk(evaluation.predictions), DECIMALS),
+        "worst_slice": round(float(slices["accuracy"].min()), DECIMALS),
+        "robustness": robustness_summary(robustness),
+    }
+    write_json(folder / "metrics.json", summary)
+    tables = {
+        "predictions": evaluation.predictions,
+        "per_class": evaluation.by_class,
+        "reliability": evaluation.reliability,
+        "selection": selection,
+        "slices": slices,
+        "robustness": robustness,
+    }
+    pictures = {
+        "confusion": figures.draw_confusion(evaluation.confusion),
+        "reliability": figures.draw_reliability(evaluation.reliability, summary["expected_calibration_error"]),
+        "mistakes": _mistakes(evaluation, split, settings.mistakes),
+        "selection": figures.draw_selection(selection),
+        "slices": figures.draw_slices(slices, summary["accuracy"]),
+        "robustness": figures.draw_robustness(robustness, summary["accuracy"], examples),
+    }
+    for name, table in tables.items():
+        write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    for name, picture in pictures.items():
+        write_bytes(folder / f"{name}.png", picture)
     console.say(_line(model, evaluation, settings.confidence))
     publish_evaluation(params, model)
 
@@ -47,26 +84,24 @@ def _check_labels(split: Split, label_names: list[str], model: str) -> None:
         )
 
 
-def _write_tables(model: str, evaluation: Evaluation) -> None:
-    folder = paths.report("evaluate", model)
-    write_json(folder / "metrics.json", evaluation.summary)
-    _write_csv(folder / "predictions.csv", evaluation.predictions)
-    _write_csv(folder / "per_class.csv", evaluation.by_class)
-    _write_csv(folder / "reliability.csv", evaluation.reliability)
+def _robustness(
+    classifier: nn.Module, split: Split, device: torch.device, model: str
+) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
+    """Accuracy under each corruption at each strength, and the first image under the middle strength of each."""
+    rows, examples = [], []
+    with console.progress(f"evaluate {model}: corruptions", ROUNDS * len(split)) as advance:
+        for name, strength, images in corrupted(split.images):
+            predicted = predict_logits(classifier, images, device).argmax(1).numpy()
+            rows.append((name, strength, float((predicted == split.labels).mean())))
+            if strength == SHOWN:
+                examples.append(images[0])
+            advance(len(split))
+    return pd.DataFrame(rows, columns=["corruption", "strength", "accuracy"]), np.stack(examples)
 
 
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    write_text(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
-
-
-def _write_pictures(model: str, evaluation: Evaluation, split: Split, most: int) -> None:
-    folder = paths.report("evaluate", model)
-    calibration_error = evaluation.summary["expected_calibration_error"]
+def _mistakes(evaluation: Evaluation, split: Split, most: int) -> bytes:
     shown = evaluation.mistakes.head(most)
-    images = split.images[shown["image"].to_numpy()]
-    write_bytes(folder / "confusion.png", figures.draw_confusion(evaluation.confusion))
-    write_bytes(folder / "reliability.png", figures.draw_reliability(evaluation.reliability, calibration_error))
-    write_bytes(folder / "mistakes.png", figures.draw_mistakes(images, shown, evaluation.summary["errors"]))
+    return figures.draw_mistakes(split.images[shown["image"].to_numpy()], shown, evaluation.summary["errors"])
 
 
 def _line(model: str, evaluation: Evaluation, confidence: float) -> str:

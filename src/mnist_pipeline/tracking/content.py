@@ -114,10 +114,11 @@ def evaluation(version: Version, model: str) -> Part:
     folder = version.root / paths.report("evaluate", model)
     metrics = read_json(folder / "metrics.json")
     del metrics["per_class"]  # a table among the artifacts: as charts they would bury the curves
+    robustness = metrics.pop("robustness", {})  # reports of earlier commits have none
     return Part(
         "evaluate",
         _texts(version.values["evaluate"], "evaluate."),
-        _numbers(metrics, "test/"),
+        _numbers(metrics, "test/") | _numbers(robustness, "robustness/"),
         [(folder, "evaluate")],
         _data_use(version, "test", "evaluation"),
         file_digest(folder / "metrics.json", "md5"),
