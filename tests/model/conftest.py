@@ -58,6 +58,7 @@ def workplace(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) 
         save_random_weights(paths.weights(model), describe(model))
     place = Workplace(load_params(ROOT / "params.yaml"))
     place.change("evaluate", device="cpu")
+    place.change("train", validation_size=100)
     place.change("export", latency_repeats=2)
     publish = ModuleType("publish")
     for name in ("publish_evaluation", "publish_export"):

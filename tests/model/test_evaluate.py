@@ -50,6 +50,8 @@ def test_the_reports_agree_with_each_other(workplace, model: str) -> None:
     assert slices.groupby("property")["errors"].sum().tolist() == [metrics["errors"]] * 4
     assert metrics["worst_slice"] == pytest.approx(slices["accuracy"].min(), abs=1e-6)
     assert metrics["robustness"]["mean"] == pytest.approx(robustness["accuracy"].mean(), abs=1e-6)
+    assert metrics["temperature"] > 0
+    assert metrics["loss_scaled"] != metrics["loss"]
     assert workplace.published == [(workplace.params, model)]
     assert set(report(model)) == {
         "metrics.json",

@@ -46,12 +46,18 @@ def slices(*properties: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["property", "least", "most", "accuracy", "accuracy_low", "accuracy_high"])
 
 
+CALIBRATED = {
+    "temperature": 1.25,
+    "expected_calibration_error": 0.0123,
+    "expected_calibration_error_scaled": 0.0012,
+}
+
 PICTURES: dict[str, Callable[[], bytes]] = {
     "confusion": lambda: draw_confusion(confusion(["0", "1", "2"], 3)),
     "confusion of long names": lambda: draw_confusion(confusion(LONG_NAMES, 12)),
     "confusion without mistakes": lambda: draw_confusion(confusion(["0", "1"], 0)),
-    "reliability": lambda: draw_reliability(reliability(0.3, 0.6, 0.9), 0.01),
-    "reliability of one bin": lambda: draw_reliability(reliability(1.0), 0.0),
+    "reliability": lambda: draw_reliability(reliability(0.3, 0.6, 0.9), reliability(0.4, 0.7), CALIBRATED),
+    "reliability of one bin": lambda: draw_reliability(reliability(1.0), reliability(1.0), CALIBRATED),
     "selection": lambda: draw_selection(pd.DataFrame({"coverage": [1.0, 0.9], "accuracy": [0.99, 1.0]})),
     "slices": lambda: draw_slices(slices("ink", "slant"), 0.95),
     "robustness": lambda: draw_robustness(*robustness("noise", "blur")),

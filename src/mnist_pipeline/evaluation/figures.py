@@ -4,6 +4,7 @@ They are drawn without pyplot, so that no global state is touched, and in matplo
 whatever the user's settings. Blue, orange and grey are told apart by colour-blind readers too.
 """
 
+from collections.abc import Mapping
 from io import BytesIO
 from math import ceil, sqrt
 
@@ -45,17 +46,23 @@ def draw_confusion(confusion: pd.DataFrame) -> bytes:
 
 
 @matplotlib.style.context("default")
-def draw_reliability(reliability: pd.DataFrame, error: float) -> bytes:
+def draw_reliability(reliability: pd.DataFrame, scaled: pd.DataFrame, summary: Mapping[str, float]) -> bytes:
     """Accuracy against confidence for each bin, and beneath it how many images each bin holds.
 
-    `reliability` has columns confidence, accuracy and count; `error` is the expected calibration error.
+    Args:
+        reliability: columns confidence, accuracy and count.
+        scaled: the same after temperature scaling.
+        summary: the calibration errors and the temperature.
     """
     figure = Figure(figsize=(5, 5.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
-    above.plot(reliability["confidence"], reliability["accuracy"], color=BLUE, marker="o", label="test images")
+    above.plot(reliability["confidence"], reliability["accuracy"], color=BLUE, marker="o", label="as it is")
+    label = f"at temperature {summary['temperature']:.2f}"
+    above.plot(scaled["confidence"], scaled["accuracy"], color=ORANGE, marker="s", markersize=4, label=label)
     above.set(xlim=(0, 1.02), ylim=(0, 1.02), ylabel="accuracy")
-    above.set_title(f"Expected calibration error {error:.4f}", fontsize=11)
+    errors = summary["expected_calibration_error"], summary["expected_calibration_error_scaled"]
+    above.set_title("Expected calibration error {:.4f}, scaled {:.4f}".format(*errors), fontsize=11)
     above.legend(loc="upper left", frameon=False)
     below.bar(reliability["confidence"], reliability["count"], width=0.02, color=BLUE)
     below.set(xlabel="confidence", ylabel="images", yscale="log", ylim=(0.5, None))

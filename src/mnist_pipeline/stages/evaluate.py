@@ -8,10 +8,11 @@ from torch import nn
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.data.catalog import TEST_LABELS
-from mnist_pipeline.data.dataset import Split, load_split
+from mnist_pipeline.data.dataset import Split, load_split, stratified_split
 from mnist_pipeline.devices import choose_device, make_deterministic
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.evaluation import figures
+from mnist_pipeline.evaluation.calibration import fit_temperature
 from mnist_pipeline.evaluation.corruptions import CORRUPTIONS, corrupted
 from mnist_pipeline.evaluation.metrics import DECIMALS, Evaluation, evaluate, robustness_summary
 from mnist_pipeline.evaluation.predictions import predict_logits
@@ -39,6 +40,10 @@ def run(params: Params, model: str) -> None:
     logits = predict_logits(classifier, split.images, device)
     labels = torch.tensor(split.labels).long()
     evaluation = evaluate(logits, labels, description.label_names, settings.confidence, settings.calibration_bins)
+    temperature = _temperature(classifier, params, device)
+    scaled = evaluate(
+        logits / temperature, labels, description.label_names, settings.confidence, settings.calibration_bins
+    )
     correct = (logits.argmax(1) == labels).numpy()
     slices = slice_table(split.images, correct, settings.confidence)
     robustness, examples = _robustness(classifier, split, device, model)
@@ -46,6 +51,8 @@ def run(params: Params, model: str) -> None:
 
     folder = paths.report("evaluate", model)
     summary = evaluation.summary | {
+        "temperature": round(temperature, 4),
+        **{f"{name}_scaled": scaled.summary[name] for name in ("loss", "expected_calibration_error")},
         "area_under_risk": round(area_under_risk(evaluation.predictions), DECIMALS),
         "worst_slice": round(float(slices["accuracy"].min()), DECIMALS),
         "robustness": robustness_summary(robustness),
@@ -61,7 +68,7 @@ def run(params: Params, model: str) -> None:
     }
     pictures = {
         "confusion": figures.draw_confusion(evaluation.confusion),
-        "reliability": figures.draw_reliability(evaluation.reliability, summary["expected_calibration_error"]),
+        "reliability": figures.draw_reliability(evaluation.reliability, scaled.reliability, summary),
         "mistakes": _mistakes(evaluation, split, settings.mistakes),
         "selection": figures.draw_selection(selection),
         "slices": figures.draw_slices(slices, summary["accuracy"]),
@@ -97,6 +104,15 @@ def _robustness(
                 examples.append(images[0])
             advance(len(split))
     return pd.DataFrame(rows, columns=["corruption", "strength", "accuracy"]), np.stack(examples)
+
+
+def _temperature(classifier: nn.Module, params: Params, device: torch.device) -> float:
+    """Fitted on the images that training held out, so that the test images choose nothing."""
+    train = load_split(paths.RAW, "train")
+    _, held_out = stratified_split(train.labels, params.train.validation_size, params.train.seed)
+    validation = train.take(held_out)
+    logits = predict_logits(classifier, validation.images, device)
+    return fit_temperature(logits, torch.tensor(validation.labels).long())
 
 
 def _mistakes(evaluation: Evaluation, split: Split, most: int) -> bytes:
