@@ -39,11 +39,10 @@ def run(params: Params, model: str) -> None:
     _check_labels(split, description.label_names, model)
     logits = predict_logits(classifier, split.images, device)
     labels = torch.tensor(split.labels).long()
-    evaluation = evaluate(logits, labels, description.label_names, settings.confidence, settings.calibration_bins)
+    known = labels, description.label_names, settings.confidence, settings.calibration_bins
+    evaluation = evaluate(logits, *known)
     temperature = _temperature(classifier, params, device)
-    scaled = evaluate(
-        logits / temperature, labels, description.label_names, settings.confidence, settings.calibration_bins
-    )
+    scaled = evaluate(logits / temperature, *known)
     correct = (logits.argmax(1) == labels).numpy()
     slices = slice_table(split.images, correct, settings.confidence)
     robustness, examples = _robustness(classifier, split, device, model)
