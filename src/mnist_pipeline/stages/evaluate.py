@@ -1,5 +1,10 @@
 """Measures one trained model on the test set, by which nothing was chosen."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -27,58 +32,76 @@ SHOWN = 3
 ROUNDS = sum(len(strengths) for _, strengths in CORRUPTIONS.values())
 
 
+@dataclass(frozen=True)
+class Report:
+    """Numbers, and the tables and pictures by the names of their files."""
+
+    summary: dict[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    pictures: Mapping[str, bytes]
+
+
 def run(params: Params, model: str) -> None:
     """Writes the numbers, tables and pictures of `model` on the test set, and adds them to its row in MLflow."""
     from mnist_pipeline.tracking.publish import publish_evaluation
 
-    settings = params.evaluate
-    device = choose_device("evaluate.device", settings.device)
+    device = choose_device("evaluate.device", params.evaluate.device)
     make_deterministic()
     classifier, description = load_classifier(paths.weights(model))
     split = load_split(paths.RAW, "test")
     _check_labels(split, description.label_names, model)
-    logits = predict_logits(classifier, split.images, device)
-    labels = torch.tensor(split.labels).long()
-    known = labels, description.label_names, settings.confidence, settings.calibration_bins
-    evaluation = evaluate(logits, *known)
-    temperature = _temperature(classifier, params, device)
-    scaled = evaluate(logits / temperature, *known)
-    correct = (logits.argmax(1) == labels).numpy()
-    slices = slice_table(split.images, correct, settings.confidence)
-    robustness, examples = _robustness(classifier, split, device, model)
-    selection = selection_table(evaluation.predictions)
+    report = _measure(params, model, classifier, description.label_names, split, device)
+    _write(paths.report("evaluate", model), report)
+    console.say(_line(model, report.summary, params.evaluate.confidence))
+    publish_evaluation(params, model)
 
-    folder = paths.report("evaluate", model)
-    summary = evaluation.summary | {
+
+def _measure(
+    params: Params, model: str, classifier: nn.Module, names: Sequence[str], split: Split, device: torch.device
+) -> Report:
+    settings = params.evaluate
+    labels = torch.tensor(split.labels).long()
+    logits = predict_logits(classifier, split.images, device)
+    temperature = _temperature(classifier, params, device)
+    found, scaled = (
+        evaluate(outputs, labels, names, settings.confidence, settings.calibration_bins)
+        for outputs in (logits, logits / temperature)
+    )
+    selection = selection_table(found.predictions)
+    slices = slice_table(split.images, (logits.argmax(1) == labels).numpy(), settings.confidence)
+    robustness, examples = _robustness(classifier, split, device, model)
+    summary = found.summary | {
         "temperature": round(temperature, 4),
         **{f"{name}_scaled": scaled.summary[name] for name in ("loss", "expected_calibration_error")},
-        "area_under_risk": round(area_under_risk(evaluation.predictions), DECIMALS),
+        "area_under_risk": round(area_under_risk(found.predictions), DECIMALS),
         "worst_slice": round(float(slices["accuracy"].min()), DECIMALS),
         "robustness": robustness_summary(robustness),
     }
-    write_json(folder / "metrics.json", summary)
     tables = {
-        "predictions": evaluation.predictions,
-        "per_class": evaluation.by_class,
-        "reliability": evaluation.reliability,
+        "predictions": found.predictions,
+        "per_class": found.by_class,
+        "reliability": found.reliability,
         "selection": selection,
         "slices": slices,
         "robustness": robustness,
     }
     pictures = {
-        "confusion": figures.draw_confusion(evaluation.confusion),
-        "reliability": figures.draw_reliability(evaluation.reliability, scaled.reliability, summary),
-        "mistakes": _mistakes(evaluation, split, settings.mistakes),
+        "confusion": figures.draw_confusion(found.confusion),
+        "reliability": figures.draw_reliability(found.reliability, scaled.reliability, summary),
+        "mistakes": _mistakes(found, split, settings.mistakes),
         "selection": figures.draw_selection(selection),
         "slices": figures.draw_slices(slices, summary["accuracy"]),
         "robustness": figures.draw_robustness(robustness, summary["accuracy"], examples),
     }
-    for name, table in tables.items():
+    return Report(summary, tables, pictures)
+
+
+def _write(folder: Path, report: Report) -> None:
+    write_json(folder / "metrics.json", report.summary)
+    for name, table in report.tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
-    for name, picture in pictures.items():
+    for name, picture in report.pictures.items():
         write_bytes(folder / f"{name}.png", picture)
-    console.say(_line(model, evaluation, settings.confidence))
-    publish_evaluation(params, model)
 
 
 def _check_labels(split: Split, label_names: list[str], model: str) -> None:
@@ -119,8 +142,7 @@ def _mistakes(evaluation: Evaluation, split: Split, most: int) -> bytes:
     return figures.draw_mistakes(split.images[shown["image"].to_numpy()], shown, evaluation.summary["errors"])
 
 
-def _line(model: str, evaluation: Evaluation, confidence: float) -> str:
-    summary = evaluation.summary
+def _line(model: str, summary: Mapping[str, Any], confidence: float) -> str:
     return (
         f"evaluate {model}: accuracy {summary['accuracy']:.2%}, {summary['errors']:,} errors in "
         f"{summary['images']:,} images; at {confidence:.0%} confidence the accuracy is within "
