@@ -40,7 +40,7 @@ def _loop_table(found: dict[str, Any]) -> str:
         )
         for model, row in found.items()
     ]
-    columns = ("model", "tutorial's loop", "this loop in float32", "as it comes", "ratio in float32", "ratio")
+    columns = ("model", "tutorial's loop", "this loop in float32", "in bfloat16", "ratio in float32", "in bfloat16")
     return table(columns, rows)
 
 
