@@ -31,7 +31,9 @@ def ready(project: Project) -> None:
 
 def set_sweep(project: Project, space: dict, epochs: int = 4) -> None:
     params = project.params()
-    params["train"]["lenet"]["epochs"] = epochs
+    recipe = params["train"]["lenet"]
+    recipe |= {"epochs": epochs, "ema_decay": 0.5}  # a longer average would not come to learn in so few steps
+    recipe["augmentation"] |= {"rotation": 0, "shear": 0}  # the labels are angles
     params["sweep"] |= {"random_trials": 3, "unpruned_epochs": 1, "lenet": space}
     project.write_params(params)
 
