@@ -22,8 +22,8 @@ repro: .venv/.installed ## run the pipeline on real data and print the results
 	mnist-pipeline sync --if-changed
 
 TUTORIAL := epochs=5 batch_size=64 precision=float32 optimizer=sgd learning_rate=0.001 momentum=0 weight_decay=0 \
-	schedule=constant warmup_epochs=0 label_smoothing=0 ema_decay=0 augmentation.rotation=0 augmentation.scale=0 augmentation.shear=0 \
-	augmentation.translation=0 augmentation.elastic=0
+	schedule=constant warmup_epochs=0 label_smoothing=0 ema_decay=0 augmentation.rotation=0 augmentation.scale=0 \
+	augmentation.shear=0 augmentation.translation=0 augmentation.elastic=0
 
 tutorial: .venv/.installed ## train with the recipe of PyTorch's tutorial, as the DVC experiment "tutorial"
 	dvc exp remove --quiet tutorial 2>/dev/null || true
