@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnist_pipeline.data import catalog
-from mnist_pipeline.data.dataset import load_split, stratified_split
+from mnist_pipeline.data.dataset import load_split, pixel_statistics, stratified_split
 from mnist_pipeline.data.idx import format_idx, read_idx
 from mnist_pipeline.errors import PipelineError
 
@@ -111,3 +111,8 @@ def test_a_part_without_images_is_refused(held_out: int) -> None:
     told = f"train.validation_size: {held_out} images to hold out of 1000; expected 1 to 999"
     with pytest.raises(PipelineError, match=told):
         stratified_split(LABELS, held_out, seed=1)
+
+
+def test_mean_and_deviation_are_those_of_all_pixels() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (50, 7, 5), dtype=np.uint8)
+    assert pixel_statistics(images) == pytest.approx((images.mean() / 255, images.std() / 255), rel=1e-12)

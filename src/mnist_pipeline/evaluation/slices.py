@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mnist_pipeline.data.geometry import centres_of_mass, extents
 from mnist_pipeline.evaluation.metrics import wilson_interval
 
 PARTS = 4
@@ -43,9 +44,8 @@ def _ink(pixels: Pixels) -> Pixels:
 def _slant(pixels: Pixels) -> Pixels:
     """Degrees by which the strokes lean to the right, from the second moments; 0 where there is no ink."""
     _, height, width = pixels.shape
-    mass = np.maximum(pixels.sum((1, 2)), 1e-9)
     rows, columns = np.arange(height)[:, None], np.arange(width)
-    row, column = (((pixels * places).sum((1, 2)) / mass)[:, None, None] for places in (rows, columns))
+    row, column = (centre[:, None, None] for centre in centres_of_mass(pixels))
     upright = (pixels * (rows - row) ** 2).sum((1, 2))
     mixed = (pixels * (rows - row) * (columns - column)).sum((1, 2))
     slant: Pixels = np.rad2deg(np.arctan2(-mixed, np.maximum(upright, 1e-9)))
@@ -63,13 +63,8 @@ def _stroke_width(pixels: Pixels) -> Pixels:
 def _size(pixels: Pixels) -> Pixels:
     """Pixels of the box around the ink."""
     inked = pixels > 0
-    return (_extent(np.any(inked, axis=2)) * _extent(np.any(inked, axis=1))).astype(np.float64)
-
-
-def _extent(inked: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """From the first to the last that is inked, of each row `[N, side]`."""
-    first, beyond = inked.argmax(1), inked.shape[1] - inked[:, ::-1].argmax(1)
-    return np.where(inked.any(1), beyond - first, 0)
+    height, width = (extents(np.any(inked, axis=axis))[1] for axis in (2, 1))
+    return (height * width).astype(np.float64)
 
 
 PROPERTIES: dict[str, Callable[[Pixels], Pixels]] = {

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnist_pipeline.data.catalog import IMAGE_SIZE
+from mnist_pipeline.data.geometry import centres_of_mass
 from mnist_pipeline.errors import PipelineError, in_one_line
 
 Grey = NDArray[np.float32]
@@ -125,7 +126,5 @@ def _placed(digit: Grey) -> NDArray[np.uint8]:
 
 
 def _centre(ink: Grey) -> tuple[float, float]:
-    """The row and the column of the centre of mass, counted as pixel indices."""
-    mass = float(ink.sum())
-    rows, columns = (np.arange(side) for side in ink.shape)
-    return float(ink.sum(1) @ rows) / mass, float(ink.sum(0) @ columns) / mass
+    (row,), (column,) = centres_of_mass(ink[None])
+    return float(row), float(column)

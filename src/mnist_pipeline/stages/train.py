@@ -16,7 +16,7 @@ import torch
 from mnist_pipeline import console, paths
 from mnist_pipeline.data.augment import random_distortion
 from mnist_pipeline.data.catalog import label_names
-from mnist_pipeline.data.dataset import Split, load_split, stratified_split
+from mnist_pipeline.data.dataset import Split, load_split, pixel_statistics, stratified_split
 from mnist_pipeline.devices import choose_device, choose_precision, keep_freed_memory, make_deterministic
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import demand_writable, directory_digest, tree_digest, write_json, write_text
@@ -80,11 +80,12 @@ def prepare(params: Params, model: str, device: torch.device) -> Setup:
     keep_freed_memory()
     split = load_split(paths.RAW, "train")
     kept, held_out = stratified_split(split.labels, params.train.validation_size, seed)
-    description = _describe(params, model, split.take(kept))
+    train = split.take(kept)
+    description = _describe(params, model, train)
     return Setup(
         _build(description).to(device),
         description,
-        examples(split.take(kept), device),
+        examples(train, device),
         examples(split.take(held_out), device),
         _recipe(params.training(model), device),
         seed,
@@ -155,13 +156,13 @@ def checkpoint_origin(params: Params, description: Description, team: Team, devi
 
 def _describe(params: Params, model: str, kept: Split) -> Description:
     classes = int(kept.labels.max()) + 1
-    pixels = kept.images.astype("float64") / 255
+    mean, standard_deviation = pixel_statistics(kept.images)
     return Description(
         model=model,
         architecture=dict(params.training(model).architecture),
         label_names=list(label_names(params.data.dataset, classes)),
-        mean=round(float(pixels.mean()), 6),
-        standard_deviation=round(float(pixels.std()), 6),
+        mean=round(mean, 6),
+        standard_deviation=round(standard_deviation, 6),
         data_md5=directory_digest(paths.RAW),
     )
 

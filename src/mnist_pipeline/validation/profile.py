@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnist_pipeline.data.dataset import Split, SplitName
+from mnist_pipeline.data.geometry import centres_of_mass, extents
 
 INK = 128
 """A pixel at least this bright counts as ink in `ink_fraction`."""
@@ -50,28 +51,21 @@ def _measure(images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         "max": images.max((1, 2)).astype(int),
         "ink_fraction": (images >= INK).mean((1, 2)),
         **_bounding_box(images),
-        **_centre_of_mass(pixels),
+        **_centre(images),
         "content": np.array([hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images]),
     }
 
 
 def _bounding_box(images: NDArray[np.uint8]) -> dict[str, NDArray[np.int64]]:
-    result = {}
-    for name, edge, axis in (("height", "top", 2), ("width", "left", 1)):
-        occupied = images.max(axis) > 0  # [N, side]
-        first = occupied.argmax(1)
-        last = occupied.shape[1] - 1 - occupied[:, ::-1].argmax(1)
-        inked = occupied.any(1)
-        result[f"box_{name}"] = np.where(inked, last - first + 1, 0)
-        result[f"box_{edge}"] = np.where(inked, first, 0)
-    return result | {"box_side": np.maximum(result["box_height"], result["box_width"])}
+    top, height = extents(images.max(2) > 0)
+    left, width = extents(images.max(1) > 0)
+    box = {"box_height": height, "box_top": top, "box_width": width, "box_left": left}
+    return box | {"box_side": np.maximum(height, width)}
 
 
-def _centre_of_mass(pixels: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
-    _, height, width = pixels.shape
-    mass = np.maximum(pixels.sum((1, 2), dtype=np.float64), 1e-9)
-    row = pixels.sum(2, dtype=np.float64) @ np.arange(height) / mass
-    column = pixels.sum(1, dtype=np.float64) @ np.arange(width) / mass
+def _centre(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+    _, height, width = images.shape
+    row, column = centres_of_mass(images)
     distance = np.hypot(row - height / 2, column - width / 2)
     return {"centre_row": row, "centre_column": column, "centre_distance": distance}
 
