@@ -58,6 +58,9 @@ class Suite(Section):
     pixel_mean: Range
     pixel_std: Range
     brightest: Range
+    min_sharpness: Annotated[float, Field(ge=0, le=255)]
+    grey_levels: Range
+    few_grey_levels: Range
     ink_fraction: Range
     box_side: Range
     box_aspect: Range
@@ -65,6 +68,8 @@ class Suite(Section):
     max_outlier_share: Share
     max_blank_share: Share
     max_duplicate_share: Share
+    max_contradicted_share: Share
+    min_agreement: Share
     min_centroid_accuracy: Share
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ import pytest
 from mnist_pipeline.data.dataset import SPLIT_FILES, Split, SplitName, load_split
 from mnist_pipeline.params import Params, Suite, load_params
 from mnist_pipeline.validation.expectations import Judgement, judge
-from mnist_pipeline.validation.profile import image_table, whole_set_facts
+from mnist_pipeline.validation.profile import image_tables, whole_set_facts
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +35,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Judgement]
     """Judges splits by a suite; Data Docs go into a folder of their own unless one is named."""
 
     def judged(splits: Mapping[SplitName, Split], suite: Suite, data_docs: Path | None = None) -> Judgement:
-        tables = {name: image_table(name, images) for name, images in splits.items()}
+        tables = image_tables(splits)
         facts = whole_set_facts(splits, tables)
         return judge(tables, facts, suite, data_docs or tmp_path_factory.mktemp("data_docs"))
 

@@ -10,7 +10,7 @@ import pytest
 from mnist_pipeline.data.dataset import Split, SplitName
 from mnist_pipeline.params import Suite
 from mnist_pipeline.validation.expectations import WHOLE_SET, Judgement, judge
-from mnist_pipeline.validation.profile import image_table, whole_set_facts
+from mnist_pipeline.validation.profile import image_tables, whole_set_facts
 
 Splits = Mapping[SplitName, Split]
 Judge = Callable[..., Judgement]
@@ -42,20 +42,31 @@ TIGHTER: tuple[dict[str, tuple[Any, set[tuple[str, str, str]]]], ...] = (
         "pixel_mean": ([0.01, 0.07], of_both("pixel_mean", "0.01 to 0.07")),
         "pixel_std": ([0.02, 0.2], of_both("pixel_std", "0.02 to 0.2")),
         "brightest": ([254, 255], of_images("max", "254 to 255, in 99.0000% of the images")),
+        "min_sharpness": (245.0, of_images("sharpness", "at least 245, in 99.0000% of the images")),
+        "grey_levels": ([2, 60], of_both("grey_levels", "2 to 60")),
+        "few_grey_levels": ([1, 40], of_both("few_grey_levels", "1 to 40")),
         "ink_fraction": ([0, 0.088], of_images("ink_fraction", "0 to 0.088, in 99.0000% of the images")),
         "box_side": ([17, 28], of_images("box_side", "17 to 28, in 99.0000% of the images")),
         "box_aspect": ([0.2, 1.1], of_both("box_aspect", "0.2 to 1.1")),
         "max_centre_distance": (0.7, of_images("centre_distance", "0 to 0.7, in 99.0000% of the images")),
+        "min_agreement": (1.0, of_both("agreement", "1")),
         "min_centroid_accuracy": (1.0, of_both("centroid_accuracy", "1")),
     },
     {
         "test_counts": ([20] * 9 + [19], of_counts("test", range(9, 10), "19")),
         "min_per_class": (41, of_counts("train", range(10), "at least 41")),
-        "max_outlier_share": (0.001, of_images("ink_fraction", "0 to 0.95, in 99.9000% of the images")),
+        "max_outlier_share": (
+            0.001,
+            of_images("ink_fraction", "0 to 0.95, in 99.9000% of the images")
+            | of_images("sharpness", "at least 8, in 99.9000% of the images"),
+        ),
+        "max_contradicted_share": (0.001, of_images("contradiction", "at most 1.2, in 99.9000% of the images")),
         "max_blank_share": (0.002, of_images("std", "above 0, in 99.8000% of the images")),
         "max_duplicate_share": (
             0.003,
-            of_images("content", "no value twice, in 99.7000% of the images") | {(WHOLE_SET, ACROSS, "0 to 0.003")},
+            of_images("content", "no value twice, in 99.7000% of the images")
+            | of_images("nearest", "above 64, in 99.7000% of the images")
+            | {(WHOLE_SET, ACROSS, "0 to 0.003")},
         ),
     },
 )
@@ -74,8 +85,8 @@ def flawed(splits: Splits) -> dict[SplitName, Split]:
 
 @pytest.fixture(scope="module")
 def lenient(suite: Suite) -> Suite:
-    """Allows exactly the blank images of `flawed`; what else it has `idx` allows."""
-    return changed(suite, max_blank_share=0.005)
+    """Allows exactly the blank and the repeated images of `flawed`; what else it has `idx` allows."""
+    return changed(suite, max_blank_share=0.005, max_duplicate_share=0.015)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +115,7 @@ def of_tighter_suites(judged: Judge, splits: Splits, lenient: Suite) -> list[set
 
 
 def test_good_data_pass(of_good_data: tuple[Judgement, list[Any]]) -> None:
-    of_a_split = 9 + 4 + 10
+    of_a_split = 12 + 7 + 10
     assert of_good_data[0] == Judgement(2 * of_a_split + 1, ())
 
 
@@ -140,7 +151,7 @@ def test_tighter_keys_fail_no_other_expectation(of_tighter_suites: list[set[tupl
 
 
 def test_a_missing_column_is_named(splits: Splits, suite: Suite, tmp_path: Path) -> None:
-    tables = {name: image_table(name, images) for name, images in splits.items()}
+    tables = image_tables(splits)
     facts = whole_set_facts(splits, tables)
     del tables["train"]["std"], facts["test"]["pixel_mean"]
     image, fact = judge(tables, facts, suite, tmp_path).failures

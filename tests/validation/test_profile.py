@@ -10,7 +10,7 @@ import pytest
 
 from mnist_pipeline.data.dataset import SPLIT_FILES, Split, SplitName
 from mnist_pipeline.validation import profile
-from mnist_pipeline.validation.profile import image_table, statistics, whole_set_facts
+from mnist_pipeline.validation.profile import image_table, image_tables, statistics, whole_set_facts
 
 HEIGHT, WIDTH = 4, 6
 
@@ -43,7 +43,7 @@ def single_pixels(values: list[int], labels: list[int]) -> Split:
 
 def facts_of(train: Split, test: Split) -> dict[str, Any]:
     splits: dict[SplitName, Split] = {"train": train, "test": test}
-    return whole_set_facts(splits, {name: image_table(name, images) for name, images in splits.items()})
+    return whole_set_facts(splits, image_tables(splits))
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,8 @@ def facts_of(train: Split, test: Split) -> dict[str, Any]:
         ("std", [sqrt(4800 - 400), sqrt(1500 - 100), 0, 0, 0]),
         ("min", [0, 0, 0, 128, 127]),
         ("max", [240, 180, 0, 128, 127]),
+        ("grey_levels", [2, 3, 1, 1, 1]),
+        ("sharpness", [240, 180, 0, 0, 0]),
         ("ink_fraction", [2 / 24, 1 / 24, 0, 1, 0]),
         ("box_height", [2, 4, 0, 4, 4]),
         ("box_width", [3, 1, 0, 6, 6]),
@@ -74,8 +76,9 @@ def test_a_column_by_hand(column: str, expected: list[float]) -> None:
 
 
 def test_the_docstring_names_every_column() -> None:
-    described = image_table.__doc__ or ""
-    assert [name for name in image_table("train", split(IMAGES, [0] * 5)) if f"`{name}`" not in described] == []
+    described = f"{image_table.__doc__} {image_tables.__doc__}"
+    table = image_tables({"train": split(IMAGES, [0] * 5), "test": split(IMAGES, [0] * 5)})["test"]
+    assert [name for name in table if f"`{name}`" not in described] == []
 
 
 def test_the_content_tells_apart_what_differs_in_one_pixel() -> None:

@@ -12,7 +12,7 @@ from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import write_json, write_text
 from mnist_pipeline.params import Params
 from mnist_pipeline.validation.expectations import Failure, judge
-from mnist_pipeline.validation.profile import image_table, statistics, whole_set_facts
+from mnist_pipeline.validation.profile import image_tables, statistics, whole_set_facts
 
 METRICS = paths.VALIDATION / "metrics.json"
 CLASS_COUNTS = paths.VALIDATION / "class_counts.csv"
@@ -39,7 +39,7 @@ def run(params: Params) -> None:
         if paths.RAW.is_dir():  # without it there are no data to judge
             publish_validation(params, False, {}, None)
         raise
-    tables = {split: image_table(split, images) for split, images in splits.items()}
+    tables = image_tables(splits)
     facts = whole_set_facts(splits, tables)
     judgement = judge(tables, facts, suite, paths.DATA_DOCS)
     passed = not judgement.failures

@@ -17,6 +17,8 @@ from great_expectations.expectations.expectation import Expectation
 from mnist_pipeline.data.catalog import IMAGE_SIZE
 from mnist_pipeline.data.dataset import SplitName
 from mnist_pipeline.params import Suite
+from mnist_pipeline.validation.agreement import CONTRADICTED
+from mnist_pipeline.validation.neighbours import NEAR
 
 EXAMPLES = 8
 """How many offending images a failure names."""
@@ -81,10 +83,17 @@ def image_expectations(suite: Suite) -> list[Expectation]:
             column="std", min_value=0, strict_min=True, mostly=_all_but(suite.max_blank_share)
         ),
         gxe.ExpectColumnValuesToBeUnique(column="content", mostly=_all_but(suite.max_duplicate_share)),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="nearest", min_value=NEAR, strict_min=True, mostly=_all_but(suite.max_duplicate_share)
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="contradiction", max_value=CONTRADICTED, mostly=_all_but(suite.max_contradicted_share)
+        ),
         *(
             gxe.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high, mostly=mostly)
             for column, (low, high) in {
                 "max": suite.brightest,
+                "sharpness": (suite.min_sharpness, None),
                 "ink_fraction": suite.ink_fraction,
                 "box_side": suite.box_side,
                 "centre_distance": (0, suite.max_centre_distance),
@@ -106,6 +115,9 @@ def whole_set_expectations(suite: Suite) -> list[Expectation]:
             "pixel_mean": suite.pixel_mean,
             "pixel_std": suite.pixel_std,
             "box_aspect": suite.box_aspect,
+            "grey_levels": suite.grey_levels,
+            "few_grey_levels": suite.few_grey_levels,
+            "agreement": (suite.min_agreement, 1),
             "centroid_accuracy": (suite.min_centroid_accuracy, 1),
         }.items():
             asked.append(_between(f"{split}/{name}", *bounds))
@@ -193,8 +205,11 @@ def _expected(kind: str, arguments: Mapping[str, Any]) -> str:
         text = f"{arguments['value_set'][0]} to {arguments['value_set'][-1]}"
     else:
         low, high = arguments.get("min_value"), arguments.get("max_value")
-        text = f"above {low:g}" if high is None and arguments.get("strict_min") else f"at least {low:g}"
-        if high is not None:
+        if low is None:
+            text = f"at most {high:g}"
+        elif high is None:
+            text = f"above {low:g}" if arguments.get("strict_min") else f"at least {low:g}"
+        else:
             text = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     share = arguments.get("mostly", 1)
     return text if share == 1 else f"{text}, in {share:.4%} of the images"

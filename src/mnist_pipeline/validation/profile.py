@@ -10,18 +10,44 @@ from numpy.typing import NDArray
 
 from mnist_pipeline.data.dataset import Split, SplitName
 from mnist_pipeline.data.geometry import centres_of_mass, extents
+from mnist_pipeline.validation.agreement import contradictions
+from mnist_pipeline.validation.neighbours import nearest_distances
 
 INK = 128
 """A pixel at least this bright counts as ink in `ink_fraction`."""
 CHUNK = 10_000
+FEW = 0.01
+"""The share of the images that has at most `few_grey_levels`."""
 PERCENTILES = (0.001, 0.01, 0.5, 0.99, 0.999)
+
+
+def image_tables(splits: Mapping[SplitName, Split]) -> dict[SplitName, pd.DataFrame]:
+    """What `image_table` says of each split, and what only the other images can tell.
+
+    These columns are `contradiction`, how much another label fits better (see `agreement`), and `nearest`, the distance
+    to the nearest image of both splits (see `neighbours`).
+    """
+    against, nearest = contradictions(splits), _nearest(splits)
+    return {
+        name: image_table(name, split).assign(contradiction=against[name], nearest=nearest[name])
+        for name, split in splits.items()
+    }
+
+
+def _nearest(splits: Mapping[SplitName, Split]) -> dict[SplitName, NDArray[np.float64]]:
+    train, test = splits["train"].images, splits["test"].images
+    if train.shape[1:] != test.shape[1:]:
+        return {name: nearest_distances(split.images) for name, split in splits.items()}
+    found = nearest_distances(np.concatenate([train, test]))
+    return {"train": found[: len(train)], "test": found[len(train) :]}
 
 
 def image_table(name: SplitName, split: Split) -> pd.DataFrame:
     """One row for each image of a split, in its order.
 
     Columns: `split` (its name), `image` (its place), `label`, `height`, `width`; `mean`, `std`, `min` and `max` of its
-    pixels, 0 to 255; `ink_fraction`; `box_height` and `box_width` of the pixels above 0, the longer of them as
+    pixels, 0 to 255; `grey_levels`, how many different ones they have; `sharpness`, the most that two neighbours
+    differ; `ink_fraction`; `box_height` and `box_width` of the pixels above 0, the longer of them as
     `box_side`, `box_top` and `box_left` of their corner, all 0 where there are none; `centre_row` and `centre_column`
     of mass as pixel indices, and `centre_distance` from the pixel (height / 2, width / 2), where MNIST puts it;
     `content`, a hash of its pixels.
@@ -49,11 +75,25 @@ def _measure(images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         "std": pixels.std((1, 2)).astype(float),
         "min": images.min((1, 2)).astype(int),
         "max": images.max((1, 2)).astype(int),
+        "grey_levels": _grey_levels(images),
+        "sharpness": np.maximum(_largest_step(images, 1), _largest_step(images, 2)),
         "ink_fraction": (images >= INK).mean((1, 2)),
         **_bounding_box(images),
         **_centre(images),
         "content": np.array([hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images]),
     }
+
+
+def _grey_levels(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    ordered = np.sort(images.reshape(len(images), -1), axis=1)
+    levels: NDArray[np.int64] = (ordered[:, 1:] != ordered[:, :-1]).sum(1) + 1
+    return levels
+
+
+def _largest_step(images: NDArray[np.uint8], axis: int) -> NDArray[np.int64]:
+    steps = np.abs(np.diff(images.astype(np.int16), axis=axis))
+    largest: NDArray[np.int64] = steps.max((1, 2), initial=0).astype(int)
+    return largest
 
 
 def _bounding_box(images: NDArray[np.uint8]) -> dict[str, NDArray[np.int64]]:
@@ -76,8 +116,10 @@ def whole_set_facts(splits: Mapping[SplitName, Split], tables: Mapping[SplitName
     `pixel_mean` and `pixel_std` are of pixels divided by 255. `box_aspect` is the mean of width over height of the
     bounding boxes, which turned or transposed images change. `blank` counts images of one grey level. `duplicates`
     counts the images beyond the first of each content within a split, `duplicates_across` the test images that stand
-    in the training split.
-    `centroid_accuracy` is the share of images whose nearest mean training image (Euclidean) is that of their own label.
+    in the training split. `grey_levels` is the mean number of different ones in an image, and
+    `few_grey_levels` the number that one image in a hundred stays within.
+    `centroid_accuracy` is the share of images whose nearest mean training image (Euclidean) is that of their own label,
+    `agreement` the share for which no other label fits better.
     """
     train, test = tables["train"], tables["test"]
     centroids, classes = class_centroids(splits["train"])
@@ -90,6 +132,9 @@ def whole_set_facts(splits: Mapping[SplitName, Split], tables: Mapping[SplitName
             "box_aspect": round(float((table["box_width"] / table["box_height"].clip(lower=1)).mean()), 6),
             "duplicates": int(table["content"].duplicated().sum()),
             "blank": int((table["min"] == table["max"]).sum()),
+            "grey_levels": round(float(table["grey_levels"].mean()), 6),
+            "few_grey_levels": float(table["grey_levels"].quantile(FEW)),
+            "agreement": round(float((table["contradiction"] <= 0).mean()), 6),
             "centroid_accuracy": round(centroid_accuracy(splits[name], centroids, classes), 6),
             "count": {str(label): int(count) for label, count in table["label"].value_counts().sort_index().items()},
         }
