@@ -131,7 +131,8 @@ def steps(model: str) -> dict[str, dict[str, Any]]:
 
 def recipe(model: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """All parameters of `train.<model>`, flat, with some of them changed."""
-    from mnist_pipeline.params import load_params, with_training
+    from mnist_pipeline.params import load_params
+    from mnist_pipeline.tasks.changes import with_training
 
     section = with_training(load_params(), model, changes).training(model).model_dump()
     nested = {name: section.pop(name) for name in ("architecture", "augmentation")}
@@ -144,8 +145,9 @@ def train(job: tuple[dict[str, Any], bool]) -> dict[str, Any]:
 
     from mnist_pipeline import paths
     from mnist_pipeline.data.dataset import load_split
-    from mnist_pipeline.params import load_params, with_training
+    from mnist_pipeline.params import load_params
     from mnist_pipeline.stages.train import examples, prepare
+    from mnist_pipeline.tasks.changes import with_training
     from mnist_pipeline.training.loop import measure
 
     row, test = job

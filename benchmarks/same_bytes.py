@@ -72,8 +72,9 @@ def trained(model: str) -> dict[str, Any]:
     import torch
     from safetensors.torch import save
 
-    from mnist_pipeline.params import load_params, with_training
+    from mnist_pipeline.params import load_params
     from mnist_pipeline.stages.train import prepare
+    from mnist_pipeline.tasks.changes import with_training
 
     torch.set_num_threads(int(os.environ.get(THREADS, "2")))
     params = load_params()

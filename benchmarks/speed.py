@@ -31,8 +31,9 @@ from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from mnist_pipeline import paths
-from mnist_pipeline.params import load_params, with_training, write_training
+from mnist_pipeline.params import load_params
 from mnist_pipeline.stages.train import Setup, prepare
+from mnist_pipeline.tasks.changes import with_training, write_values
 from mnist_pipeline.training.loop import Examples
 from recipe import TUTORIAL
 from report import processor, write_in_pages
@@ -322,7 +323,7 @@ def _tracking_of(model: str) -> dict[str, float]:
         subprocess.run(["git", "clone", "--quiet", ".", clone], check=True)
         (clone / "data").mkdir(exist_ok=True)
         (clone / "data/raw").symlink_to(paths.RAW.resolve())
-        write_training(model, {"epochs": TRACKED_EPOCHS}, clone / "params.yaml")
+        write_values(f"train.{model}", {"epochs": TRACKED_EPOCHS}, clone / "params.yaml")
         works = [partial(_train_in, clone, model, option) for option in ([], ["--without-tracking"])]
         works[0]()  # makes the store, which a project has once
         on, off = median_seconds(*works, repeats=3)

@@ -3,8 +3,6 @@
 `docs/parameters.md` says what each key means.
 """
 
-from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +13,6 @@ from ruamel.yaml.error import YAMLError
 from mnist_pipeline import paths
 from mnist_pipeline.data.catalog import DatasetName
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import write_text
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
@@ -248,46 +245,6 @@ class Params(Section):
         return sections[model]
 
 
-def with_training(params: Params, model: str, changes: Mapping[str, Any]) -> Params:
-    """The same parameters, with other values of some keys of `train.<model>`, whose parts are joined by points.
-
-    Raises:
-        PipelineError: there is no such key, or a value is not allowed.
-    """
-    content = params.model_dump(by_alias=True)
-    _set(content["train"][model], model, changes)
-    return _checked(content, paths.PARAMS)
-
-
-def write_training(model: str, values: Mapping[str, Any], path: Path = paths.PARAMS) -> None:
-    """Writes other values of some keys of `train.<model>` into the file, and leaves all else as it stands there.
-
-    Raises:
-        PipelineError: there is no such key, or the file cannot be written.
-    """
-    file = YAML()
-    file.preserve_quotes = True
-    file.width = 1000
-    file.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
-    content = file.load(path.read_text(encoding="utf-8"))
-    _set(content["train"][model], model, values)
-    text = StringIO()
-    file.dump(content, text)
-    write_text(path, text.getvalue())
-
-
-def _set(training: Any, model: str, values: Mapping[str, Any]) -> None:
-    for key, value in values.items():
-        section, (*parents, leaf) = training, key.split(".")
-        for parent in parents:
-            section = section.get(parent) if isinstance(section, dict) else None
-        if not isinstance(section, dict) or leaf not in section:
-            raise PipelineError(
-                f"{paths.PARAMS}: train.{model}.{key} is not a known key (docs/parameters.md lists all)"
-            )
-        section[leaf] = value
-
-
 def _describe(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"] if part != "[key]") or "the file"
     if error["type"] == "missing":
@@ -313,10 +270,15 @@ def load_params(path: Path = paths.PARAMS) -> Params:
         raise PipelineError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8") from error
     except YAMLError as error:
         raise PipelineError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    return _checked(content, path)
+    return checked(content, path)
 
 
-def _checked(content: Any, path: Path) -> Params:
+def checked(content: Any, path: Path = paths.PARAMS) -> Params:
+    """What stands in the file, checked.
+
+    Raises:
+        PipelineError: a key is unknown, missing or out of range.
+    """
     try:
         return Params.model_validate(content)
     except ValidationError as error:

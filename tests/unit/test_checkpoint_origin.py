@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from mnist_pipeline.models import Description
-from mnist_pipeline.params import load_params, with_training
+from mnist_pipeline.params import load_params
 from mnist_pipeline.stages import train
+from mnist_pipeline.tasks.changes import with_training
 from mnist_pipeline.training.team import ALONE, Team
 
 DESCRIPTION = Description("lenet", {"activation": "relu", "pooling": "max"}, ["0", "1"], 0.1, 0.3, "data")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.params import Choices, Interval, load_params, with_training, write_training
+from mnist_pipeline.params import Choices, Interval, load_params
+from mnist_pipeline.tasks.changes import with_training, write_values
 from mnist_pipeline.tasks.sweep import rounded
 from mnist_pipeline.tracking.address import without_secrets
 
@@ -31,9 +32,9 @@ def test_nothing_written_leaves_the_file_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     text = Path("params.yaml").read_text()
     path.write_text(text)
-    write_training("lenet", {}, path)
+    write_values("train.lenet", {}, path)
     assert path.read_text() == text
-    write_training("lenet", {"augmentation.shear": 3.5, "epochs": 7}, path)
+    write_values("train.lenet", {"augmentation.shear": 3.5, "epochs": 7}, path)
     changed = [
         line for line, before in zip(path.read_text().splitlines(), text.splitlines(), strict=True) if line != before
     ]

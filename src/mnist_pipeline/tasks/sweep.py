@@ -30,8 +30,9 @@ from mnist_pipeline import console, paths
 from mnist_pipeline.devices import choose_device
 from mnist_pipeline.errors import PipelineError, in_one_line
 from mnist_pipeline.files import directory_digest, tree_digest
-from mnist_pipeline.params import Choices, Interval, Params, with_training, write_training
+from mnist_pipeline.params import Choices, Interval, Params
 from mnist_pipeline.stages.train import prepare
+from mnist_pipeline.tasks.changes import with_training, write_values
 from mnist_pipeline.tracking.address import without_secrets
 from mnist_pipeline.training.loop import DivergedError
 from mnist_pipeline.training.team import ending_with_parent
@@ -264,7 +265,7 @@ def _tell(search: Search, study: optuna.Study, write: bool) -> None:
     best = complete[0]
     publish_best(search.params, search.model, search.study, best.number, _chosen(best, search.space), _accuracy(best))
     if write:
-        write_training(search.model, _chosen(best, search.space))
+        write_values(f"train.{search.model}", _chosen(best, search.space))
         console.say(f"{paths.PARAMS}: train.{search.model} has the parameters of trial {best.number}; next: make repro")
 
 
