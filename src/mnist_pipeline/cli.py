@@ -58,6 +58,19 @@ def export(model: Model) -> None:
     _run_stage("export", model)
 
 
+@app.command(rich_help_panel="Data")
+def profile(
+    exact_counts: Annotated[
+        bool, typer.Option("--exact-counts", help="Ask for exactly as many images of each class.")
+    ] = False,
+) -> None:
+    """Write thresholds that the present data/raw meets into the suite that judges it."""
+    from mnist_pipeline.params import load_params
+    from mnist_pipeline.tasks import profile
+
+    profile.run(load_params(), exact_counts)
+
+
 @app.command(rich_help_panel="Search")
 def sweep(
     model: Model,

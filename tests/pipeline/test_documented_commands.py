@@ -15,6 +15,7 @@ from servers import free_port, running
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
+    "docs/data.md",
     "docs/promotion.md",
     "docs/experiments.md",
     "docs/tracking.md",

@@ -1,0 +1,30 @@
+"""A gate for one's own data, in one command: thresholds that data which are trusted meet."""
+
+from typing import Any
+
+from mnist_pipeline import console, paths
+from mnist_pipeline.data.dataset import SPLIT_FILES, load_split
+from mnist_pipeline.params import Params
+from mnist_pipeline.tasks.changes import write_values
+from mnist_pipeline.validation.profile import image_tables, whole_set_facts
+from mnist_pipeline.validation.proposal import propose
+
+
+def run(params: Params, exact_counts: bool) -> None:
+    """Writes what `data/raw` allows into the suite that judges it, and tells what has changed.
+
+    Raises:
+        PipelineError: the data cannot be read, or the file cannot be written.
+    """
+    name, suite = params.validate_.chosen(params.data.dataset)
+    splits = {split: load_split(paths.RAW, split) for split in SPLIT_FILES}
+    tables = image_tables(splits)
+    proposed = propose(tables, whole_set_facts(splits, tables), exact_counts)
+    write_values(f"validate.suites.{name}", proposed)
+    rows = [(key, _told(getattr(suite, key)), _told(value)) for key, value in proposed.items()]
+    console.table(f"The suite {name}, from {paths.RAW}", ("key", "before", "now"), rows)
+    console.say(f"{paths.PARAMS}: validate.suites.{name} asks for data like these; next: make repro")
+
+
+def _told(value: Any) -> str:
+    return "not asked" if value is None else str(value)
