@@ -53,13 +53,10 @@ def _of_splits(facts: Mapping[str, Any]) -> dict[str, list[float]]:
     ranges = {}
     for name, drift in DRIFT.items():
         values = [facts[split][name] for split in ("train", "test")]
-        ranges[name] = [_down(min(values) * (1 - drift)), _up(max(values) * (1 + drift))]
-    levels = {
-        name: [float(floor(least)), float(ceil(most))]
-        for name, (least, most) in ranges.items()
-        if name.endswith("levels")
-    }
-    return ranges | levels
+        least, most = min(values) * (1 - drift), max(values) * (1 + drift)
+        whole = name.endswith("grey_levels")
+        ranges[name] = [float(floor(least)), float(ceil(most))] if whole else [_down(least), _up(most)]
+    return ranges
 
 
 def _of_images(table: pd.DataFrame) -> dict[str, Any]:
