@@ -11,6 +11,7 @@ from mnist_pipeline.data.dataset import SPLIT_FILES, load_split
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import write_json, write_text
 from mnist_pipeline.params import Params
+from mnist_pipeline.validation.data_docs import DETAILS, write_page
 from mnist_pipeline.validation.expectations import Failure, judge
 from mnist_pipeline.validation.profile import image_tables, statistics, whole_set_facts
 
@@ -41,7 +42,8 @@ def run(params: Params) -> None:
         raise
     tables = image_tables(splits)
     facts = whole_set_facts(splits, tables)
-    judgement = judge(tables, facts, suite, paths.DATA_DOCS)
+    judgement = judge(tables, facts, suite, paths.DATA_DOCS / DETAILS)
+    write_page(paths.DATA_DOCS, name, judgement, splits, tables)
     passed = not judgement.failures
     publish_validation(params, passed, facts, paths.DATA_DOCS)
     if not passed:

@@ -56,7 +56,7 @@ class Judgement:
 def judge(
     tables: Mapping[SplitName, pd.DataFrame], facts: Mapping[str, Any], suite: Suite, data_docs: Path
 ) -> Judgement:
-    """Asks every expectation of the suite, and writes Data Docs about the answers in the folder `data_docs`."""
+    """Asks every expectation of the suite; Great Expectations tells of the answers in the folder `data_docs`."""
     context = _quiet_context(data_docs)
     asked: dict[str, tuple[pd.DataFrame, list[Expectation]]] = {
         name: (table, image_expectations(suite)) for name, table in tables.items()
