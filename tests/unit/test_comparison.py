@@ -1,12 +1,17 @@
 """Two classifiers on the same images."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, bootstrap
 
-from mnist_pipeline.evaluation.comparison import compare
+from mnist_pipeline.evaluation.comparison import compare, difference_interval, mcnemar, pair_table, tell
 
 NAMES = ["zero", "one"]
+
+
+def answers(labels: str, predicted: str) -> pd.DataFrame:
+    return pd.DataFrame({"label": list(labels), "predicted": list(predicted)})
 
 
 def test_only_the_images_on_which_they_differ_count() -> None:
@@ -32,3 +37,60 @@ def test_equal_predictions_differ_by_nothing() -> None:
     labels = np.array([0, 1], dtype=np.uint8)
     found = compare(labels, labels.astype(np.int64), labels.astype(np.int64), NAMES)
     assert (found.won, found.lost, found.p_value, found.class_drop) == (0, 0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(("won", "lost", "images"), [(32, 23, 2000), (9, 1, 100), (0, 7, 50), (400, 100, 1000)])
+def test_the_interval_is_what_many_resamples_come_to(won: int, lost: int, images: int) -> None:
+    outcomes = np.repeat([1, -1, 0], [won, lost, images - won - lost])
+    drawn = bootstrap((outcomes,), np.mean, n_resamples=20_000, batch=1000, method="percentile", rng=1)
+    expected = drawn.confidence_interval
+    assert difference_interval(won, lost, images, 0.95) == pytest.approx(expected, abs=1.01 / images)
+
+
+def test_the_interval_is_the_textbook_s_where_one_image_is_lost() -> None:
+    """The number of times that 100 draws of 100 hit one image: none 0.366, one 0.370, two 0.185, three 0.061, …"""
+    assert difference_interval(0, 1, 100, 0.8) == (-0.02, 0.0)
+    assert difference_interval(0, 1, 100, 0.9) == (-0.03, 0.0)
+
+
+def test_exchanged_models_have_the_mirrored_interval() -> None:
+    low, high = difference_interval(40, 10, 500, 0.9)
+    assert difference_interval(10, 40, 500, 0.9) == (-high, -low)
+
+
+def test_models_that_never_differ_have_no_interval() -> None:
+    assert difference_interval(0, 0, 500, 0.99) == (0, 0)
+
+
+def test_the_first_model_is_compared_with_each_other_one() -> None:
+    labels = "0011"
+    table = pair_table(
+        {"a": answers(labels, "0011"), "b": answers(labels, "0110"), "c": answers(labels, "1011")}, confidence=0.9
+    )
+    assert table[["model", "other"]].to_numpy().tolist() == [["a", "b"], ["a", "c"]]
+    assert table[["accuracy", "other_accuracy", "difference"]].to_numpy().tolist() == [[1, 0.5, 0.5], [1, 0.75, 0.25]]
+    assert table[["won", "lost", "both_wrong"]].to_numpy().tolist() == [[2, 0, 0], [1, 0, 0]]
+    assert table["p_value"].tolist() == [mcnemar(2, 0), mcnemar(1, 0)] == [0.5, 1.0]
+    assert (table["difference_low"][0], table["difference_high"][0]) == difference_interval(2, 0, 4, 0.9)
+
+
+def test_what_both_miss_is_counted_apart() -> None:
+    table = pair_table({"a": answers("0123", "0000"), "b": answers("0123", "1110")}, confidence=0.9)
+    assert table[["won", "lost", "both_wrong"]].to_numpy().tolist() == [[1, 1, 2]]
+
+
+def test_a_single_model_makes_no_pair() -> None:
+    table = pair_table({"a": answers("01", "00")}, confidence=0.9)
+    assert table.empty
+    assert "p_value" in table.columns
+
+
+def test_a_comparison_is_told_in_a_line_for_each_pair() -> None:
+    pair = {"difference": 0.0009, "difference_low": -0.0005, "difference_high": 0.0024, "won": 1234, "lost": 23}
+    summary = {"missed_by_all": 23, "suspected_labels": 8, "pairs": {"a against b": pair | {"p_value": 1.234e-7}}}
+    first, second = tell(summary, ["a", "b"], 0.95)
+    assert first == (
+        "a against b: +0.09 points of accuracy, -0.05 to +0.24 at 95% confidence; 1,234 images won, 23 lost, "
+        "exact McNemar p = 1.2e-07"
+    )
+    assert second == "23 images missed by a and b, 8 of their labels suspected"

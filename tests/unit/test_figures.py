@@ -10,6 +10,7 @@ import pytest
 
 from mnist_pipeline.evaluation.figures import (
     draw_confusion,
+    draw_missed_by_all,
     draw_mistakes,
     draw_reliability,
     draw_robustness,
@@ -33,6 +34,20 @@ def reliability(*confidences: float) -> pd.DataFrame:
 def mistakes(count: int, names: list[str]) -> tuple[np.ndarray, pd.DataFrame]:
     rows = {"image": range(count), "label": names[0], "predicted": names[1], "confidence": 0.987}
     return np.full((count, 28, 28), 99, np.uint8), pd.DataFrame(rows, columns=list(rows), index=range(count))
+
+
+def missed(
+    count: int, names: list[str], suspected: int = 0, models: int = 2
+) -> tuple[np.ndarray, pd.DataFrame, list[str]]:
+    rows = {
+        "image": range(count),
+        "label": names[0],
+        "suspected_label": [names[1]] * suspected + [""] * (count - suspected),
+    }
+    for model in range(models):
+        rows |= {f"{model}_predicted": names[1 + model % 2], f"{model}_confidence": 0.987}
+    table = pd.DataFrame(rows, columns=list(rows), index=range(count))
+    return np.full((count, 28, 28), 99, np.uint8), table, [str(model) for model in range(models)]
 
 
 def robustness(*corruptions: str) -> tuple[pd.DataFrame, float, np.ndarray]:
@@ -64,6 +79,12 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "mistakes": lambda: draw_mistakes(*mistakes(9, ["4", "9"]), total=56),
     "mistakes of long names": lambda: draw_mistakes(*mistakes(9, LONG_NAMES), total=9),
     "one mistake": lambda: draw_mistakes(*mistakes(1, ["4", "9"]), total=1),
+    "missed": lambda: draw_missed_by_all(*missed(9, ["4", "9", "7"]), total=56),
+    "missed with suspected labels": lambda: draw_missed_by_all(*missed(9, ["4", "9", "7"], suspected=2), total=56),
+    "missed by three": lambda: draw_missed_by_all(*missed(9, ["4", "9", "7"], models=3), total=9),
+    "missed by one": lambda: draw_missed_by_all(*missed(1, ["4", "9"], models=1), total=1),
+    "missed of long names": lambda: draw_missed_by_all(*missed(9, [*LONG_NAMES, "Dress"]), total=9),
+    "nothing missed": lambda: draw_missed_by_all(*missed(0, ["4", "9", "7"]), total=0),
     "no mistakes": lambda: draw_mistakes(*mistakes(0, ["4", "9"]), total=0),
 }
 

@@ -1,10 +1,26 @@
 """Two classifiers on the same images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+PAIR_COLUMNS = [
+    "model",
+    "other",
+    "accuracy",
+    "other_accuracy",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p_value",
+    "won",
+    "lost",
+    "both_wrong",
+]
 
 
 @dataclass(frozen=True)
@@ -31,14 +47,7 @@ def compare(
     champion: NDArray[np.int64],
     label_names: Sequence[str],
 ) -> Comparison:
-    """Compares predictions `[N]` of both with the labels `[N]`.
-
-    McNemar's test asks only the images on which one is right and the other wrong: if the two were equally good, each
-    of these would fall to either side with probability 1/2: McNemar (1947), "Note on the sampling error of the
-    difference between correlated proportions or percentages", Psychometrika 12(2), 153-157; exact by the binomial.
-    """
-    from scipy.stats import binomtest
-
+    """Compares predictions `[N]` of both with the labels `[N]`."""
     right, right_before = candidate == labels, champion == labels
     won, lost = int((right & ~right_before).sum()), int((~right & right_before).sum())
     drops = {label: right_before[labels == label].mean() - right[labels == label].mean() for label in np.unique(labels)}
@@ -49,7 +58,69 @@ def compare(
         champion_accuracy=float(right_before.mean()),
         won=won,
         lost=lost,
-        p_value=float(binomtest(lost, won + lost).pvalue) if won + lost else 1.0,
+        p_value=mcnemar(won, lost),
         worst_class=label_names[worst],
         class_drop=float(drops[worst]),
     )
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """The p-value, two-sided and exact, of the numbers of images that one of two classifiers alone had right.
+
+    No other image is asked: if the two were equally good, each of these would fall to either side with probability
+    1/2: McNemar (1947), "Note on the sampling error of the difference between correlated proportions or percentages",
+    Psychometrika 12(2), 153-157; exact by the binomial.
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(lost, won + lost).pvalue) if won + lost else 1.0
+
+
+def difference_interval(won: int, lost: int, images: int, confidence: float) -> tuple[float, float]:
+    """The percentile interval of the ideal bootstrap for the difference of two accuracies on the same images.
+
+    The bootstrap draws as many images as there are, with both answers to each: Efron and Tibshirani (1993), "An
+    introduction to the bootstrap", chapter 13. Each draw adds 1, -1 or 0 images to the difference, so what infinitely
+    many resamples would give, the ideal bootstrap of their chapter 6, is known without a draw: the distribution of a
+    sum is the power of the Fourier transform of its parts'. Where `won` and `lost` are both 0, so is the interval.
+    """
+    single = np.zeros(2 * images + 1)  # the probabilities of 0, 1, …, images, -images, …, -1
+    single[[0, 1, -1]] = images - won - lost, won, lost
+    total = np.fft.irfft(np.fft.rfft(single / images) ** images, len(single))
+    cumulative = np.fft.fftshift(total).cumsum()
+    low, high = np.searchsorted(cumulative, [(1 - confidence) / 2, (1 + confidence) / 2]) - images
+    return float(low / images), float(high / images)
+
+
+def pair_table(predictions: Mapping[str, pd.DataFrame], confidence: float) -> pd.DataFrame:
+    """The first model against each other one: a row for each, and none where there is a single model.
+
+    `predictions` has a table for each model, by its name, with the columns label and predicted; a row of one is of the
+    same image as that of another. `difference` is the accuracy of the first less that of the other, with its interval
+    at `confidence`; `won` images the first alone had right, `lost` images the other alone.
+    """
+    right = {name: (table["label"] == table["predicted"]).to_numpy() for name, table in predictions.items()}
+    first, *others = right
+    return pd.DataFrame([_pair(first, other, right, confidence) for other in others], columns=PAIR_COLUMNS)
+
+
+def _pair(first: str, other: str, right: Mapping[str, NDArray[np.bool_]], confidence: float) -> tuple[Any, ...]:
+    mine, its = right[first], right[other]
+    won, lost = int((mine & ~its).sum()), int((~mine & its).sum())
+    difference = (won - lost) / len(mine)
+    interval = difference_interval(won, lost, len(mine), confidence)
+    both_wrong = int((~mine & ~its).sum())
+    p_value = float(f"{mcnemar(won, lost):.4g}")
+    return first, other, mine.mean(), its.mean(), difference, *interval, p_value, won, lost, both_wrong
+
+
+def tell(summary: Mapping[str, Any], models: Sequence[str], confidence: float) -> list[str]:
+    """The numbers of a comparison of models, in a line for each pair and one for the images that all models miss."""
+    lines = [
+        f"{pair}: {100 * found['difference']:+.2f} points of accuracy, {100 * found['difference_low']:+.2f} to "
+        f"{100 * found['difference_high']:+.2f} at {confidence:.0%} confidence; {found['won']:,} images won, "
+        f"{found['lost']:,} lost, exact McNemar p = {found['p_value']:.2g}"
+        for pair, found in summary["pairs"].items()
+    ]
+    missed, suspected = summary["missed_by_all"], summary["suspected_labels"]
+    return [*lines, f"{missed:,} images missed by {' and '.join(models)}, {suspected:,} of their labels suspected"]

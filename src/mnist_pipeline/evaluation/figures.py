@@ -4,7 +4,7 @@ They are drawn without pyplot, so that no global state is touched, and in matplo
 whatever the user's settings. Blue, orange and grey are told apart by colour-blind readers too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from math import ceil, sqrt
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 BLUE, ORANGE, GREY = "#1f6fb4", "#c8500a", "#666666"
@@ -169,6 +170,50 @@ def _draw_mistake(axes: Axes, image: NDArray[np.uint8], caption: str, details: s
     axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
     axes.set_title(caption, fontsize=10, color=ORANGE, fontweight="bold", pad=3)
     axes.text(0.5, -0.04, details, fontsize=7, color=GREY, ha="center", va="top", transform=axes.transAxes)
+
+
+@matplotlib.style.context("default")
+def draw_missed_by_all(images: NDArray[np.uint8], missed: pd.DataFrame, models: Sequence[str], total: int) -> bytes:
+    """A grid of images that every model mistakes; those of which the label is suspected are framed.
+
+    Args:
+        images: `[N, height, width]`, in the order of `missed`.
+        missed: columns image, label, suspected_label, and predicted and confidence of each model; may be empty.
+        models: the names before these two, as in `lenet_predicted`.
+        total: how many such images there are, shown or not.
+    """
+    answers = missed[[f"{model}_predicted" for model in models]].to_numpy().tolist()
+    confidences = missed[[f"{model}_confidence" for model in models]].to_numpy().tolist()
+    captions = [
+        f"{label} → {', '.join(dict.fromkeys(given))}" for label, given in zip(missed["label"], answers, strict=True)
+    ]
+    details = [
+        f"{', '.join(f'{value:.0%}' for value in values)}  #{image}"
+        for image, values in zip(missed["image"], confidences, strict=True)
+    ]
+    width = max(1.15, 0.085 * max(map(len, captions), default=0), 0.062 * max(map(len, details), default=0))
+    columns = max(4, ceil(sqrt(2 * len(missed) / width)))
+    rows = ceil(len(missed) / columns)
+    figure = Figure(figsize=(columns * width, 0.85 + rows * 1.4), layout="constrained")
+    figure.suptitle(_missed_heading(len(missed), total, models), fontsize=11)
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat) if rows else []
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, image, caption, detail, suspected in zip(
+        grid, images, captions, details, missed["suspected_label"], strict=False
+    ):
+        _draw_mistake(axes, image, caption, detail)
+        if suspected:
+            axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=BLUE, linewidth=2))
+    return _png(figure)
+
+
+def _missed_heading(shown: int, total: int, models: Sequence[str]) -> str:
+    who = " and ".join(models)
+    if total == 0:
+        return f"No test image is missed\nby {who}"
+    count = f"{total:,}" if shown == total else f"{shown:,} of {total:,}"
+    return f"{count} test images missed by {who}\nlabel → answer, confidences, number\nframed: the label may be wrong"
 
 
 def _png(figure: Figure) -> bytes:
