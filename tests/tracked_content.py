@@ -34,7 +34,8 @@ def rows_of(folder: Path, experiment: str = "mnist-pipeline") -> list[Run]:
 def shown(folder: Path) -> dict[str, Any]:
     """What each row of a project in `folder` shows, by its stage and name."""
     client = client_of(folder)
-    every = [*rows_of(folder), *rows_of(folder, "mnist-pipeline-data")]
+    names = ("mnist-pipeline", "mnist-pipeline-data", "mnist-pipeline-comparisons")
+    every = [row for name in names for row in rows_of(folder, name)]
     return {f"{row.data.tags['dvc.stage']} {row.info.run_name}": _row(client, row) for row in every}
 
 

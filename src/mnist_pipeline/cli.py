@@ -53,6 +53,12 @@ def evaluate(model: Model) -> None:
 
 
 @app.command(rich_help_panel="Stages")
+def compare() -> None:
+    """Compare the models on the same test images, and show what all of them miss."""
+    _run_stage("compare")
+
+
+@app.command(rich_help_panel="Stages")
 def export(model: Model) -> None:
     """Export one model to ONNX and prove it equal to PyTorch."""
     _run_stage("export", model)

@@ -147,6 +147,11 @@ class Evaluate(Section):
     mistakes: Annotated[int, Field(ge=1, le=400)]
 
 
+class Compare(Section):
+    significance: Annotated[float, Field(gt=0, lt=1)]
+    mistakes: Annotated[int, Field(ge=1, le=400)]
+
+
 class Export(Section):
     max_logit_difference: Annotated[float, Field(gt=0)]
     latency_repeats: Annotated[int, Field(ge=1, le=100_000)]
@@ -215,6 +220,7 @@ class Params(Section):
     models: Annotated[list[ModelName], Field(min_length=1)]
     train: Train
     evaluate: Evaluate
+    compare: Compare
     export: Export
     sweep: Sweep
     tracking: Tracking

@@ -20,6 +20,7 @@ SWEEPS = Path("mlruns/sweeps.db")
 SYNCED = Path("mlruns/synced")
 """What the last complete `sync` has read, and where it wrote; in `mlruns`, so that it goes with the rows."""
 VALIDATION = Path("reports/validate")
+COMPARISON = Path("reports/compare")
 
 
 def weights(model: str) -> Path:

@@ -1,4 +1,4 @@
-"""A folder in which `evaluate` and `export` can run: tiny data, weights of both models, and no tracking."""
+"""A folder in which `evaluate`, `compare` and `export` can run: tiny data, weights of both models, and no tracking."""
 
 import shutil
 import sys
@@ -61,7 +61,7 @@ def workplace(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) 
     place.change("train", validation_size=100)
     place.change("export", latency_repeats=2)
     publish = ModuleType("publish")
-    for name in ("publish_evaluation", "publish_export"):
+    for name in ("publish_evaluation", "publish_comparison", "publish_export"):
         setattr(publish, name, lambda *arguments: place.published.append(arguments))
     monkeypatch.setitem(sys.modules, "mnist_pipeline.tracking.publish", publish)
     return place

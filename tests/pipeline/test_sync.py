@@ -8,14 +8,16 @@ import yaml
 
 from tracked_content import rows_of, shown
 
+COMPARISONS = "mnist-pipeline-comparisons"
+
 
 def forget(project) -> None:
     shutil.rmtree(project.path / "mlruns")
 
 
 def sources(project) -> set[str]:
-    every = [*rows_of(project.path), *rows_of(project.path, "mnist-pipeline-data")]
-    return {row.data.tags["source"] for row in every}
+    names = ("mnist-pipeline", "mnist-pipeline-data", COMPARISONS)
+    return {row.data.tags["source"] for name in names for row in rows_of(project.path, name)}
 
 
 def rates(project) -> set[str]:
@@ -39,17 +41,17 @@ def reproduced(project):
 
 def test_synced_rows_equal_live_ones_field_by_field(reproduced) -> None:
     live = shown(reproduced.path)
-    assert len(live) == 4
+    assert len(live) == 5
     assert sources(reproduced) == {"stage"}
     forget(reproduced)
-    assert "sync: 4 rows written, 0 complete, 0 left out" in reproduced.run("mnist-pipeline", "sync")
+    assert "sync: 5 rows written, 0 complete, 0 left out" in reproduced.run("mnist-pipeline", "sync")
     assert sources(reproduced) == {"sync"}
     assert shown(reproduced.path) == live
 
 
 def test_a_second_time_nothing_is_written(reproduced) -> None:
     before = {row.info.run_id for row in rows_of(reproduced.path)}
-    assert "sync: 0 rows written, 4 complete, 0 left out" in reproduced.run("mnist-pipeline", "sync")
+    assert "sync: 0 rows written, 5 complete, 0 left out" in reproduced.run("mnist-pipeline", "sync")
     assert {row.info.run_id for row in rows_of(reproduced.path)} == before
 
 
@@ -71,8 +73,23 @@ def test_a_row_that_lost_a_part_gets_it_back(reproduced) -> None:
     reproduced.run("mnist-pipeline", "sync")
     assert not any("test/accuracy" in row.data.metrics for row in rows_of(reproduced.path))
     (reproduced.path / "dvc.lock").write_text(lock)
-    assert "sync: 2 rows written, 2 complete" in reproduced.run("mnist-pipeline", "sync")
+    assert "sync: 3 rows written, 2 complete" in reproduced.run("mnist-pipeline", "sync")
     assert shown(reproduced.path) == whole
+
+
+def test_a_comparison_of_older_predictions_has_no_row(reproduced) -> None:
+    lock = reproduced.read("dvc.lock")
+    content = yaml.safe_load(lock)
+    (out,) = [out for out in content["stages"]["evaluate@mlp"]["outs"] if out["path"].endswith("predictions.csv")]
+    out["md5"] = content["stages"]["evaluate@mlp"]["outs"][0]["md5"]
+    (reproduced.path / "dvc.lock").write_text(yaml.safe_dump(content))
+    whole = rows_of(reproduced.path, COMPARISONS)
+    forget(reproduced)
+    assert "sync: 4 rows written" in reproduced.run("mnist-pipeline", "sync")
+    assert rows_of(reproduced.path, COMPARISONS) == []
+    (reproduced.path / "dvc.lock").write_text(lock)
+    assert "sync: 1 rows written" in reproduced.run("mnist-pipeline", "sync")
+    assert [row.data.params for row in rows_of(reproduced.path, COMPARISONS)] == [row.data.params for row in whole]
 
 
 def test_back_and_forth_through_the_run_cache_leaves_every_row(reproduced) -> None:
@@ -112,6 +129,8 @@ def test_all_commits_and_experiments_are_told(reproduced) -> None:
     assert by_rate["0.001"].data.tags["git.commit"] == first
     assert by_rate["0.02"].data.tags["git.commit"] == second
     assert by_rate["0.03"].data.tags | {"source": "stage"} == live.data.tags
+    compared = {row.data.params["mlp"] for row in rows_of(reproduced.path, COMPARISONS)}
+    assert compared == {row.info.run_name for row in by_rate.values()}
     (lenet,) = [row for row in rows_of(reproduced.path) if row.data.params["model"] == "lenet"]
     assert lenet.data.tags["git.commit"] == first
 

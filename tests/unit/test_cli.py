@@ -18,7 +18,7 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_stage(tmp_path: Path) -> None:
     done = run("--help", folder=tmp_path)
     assert done.returncode == 0
-    for command in ("download", "validate", "train", "evaluate", "export", "results", "ui"):
+    for command in ("download", "validate", "train", "evaluate", "compare", "export", "results", "ui"):
         assert command in done.stdout
 
 

@@ -94,3 +94,4 @@ def test_a_comparison_is_told_in_a_line_for_each_pair() -> None:
         "exact McNemar p = 1.2e-07"
     )
     assert second == "23 images missed by a and b, 8 of their labels suspected"
+    assert tell(summary, ["a", "b", "c"], 0.95)[-1].startswith("23 images missed by all 3 models")

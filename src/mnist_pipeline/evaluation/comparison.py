@@ -123,4 +123,9 @@ def tell(summary: Mapping[str, Any], models: Sequence[str], confidence: float) -
         for pair, found in summary["pairs"].items()
     ]
     missed, suspected = summary["missed_by_all"], summary["suspected_labels"]
-    return [*lines, f"{missed:,} images missed by {' and '.join(models)}, {suspected:,} of their labels suspected"]
+    return [*lines, f"{missed:,} images missed by {together(models)}, {suspected:,} of their labels suspected"]
+
+
+def together(models: Sequence[str]) -> str:
+    """How a line or a heading names them: more than two would fill it."""
+    return " and ".join(models) if len(models) < 3 else f"all {len(models)} models"

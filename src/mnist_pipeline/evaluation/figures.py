@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from mnist_pipeline.evaluation.comparison import together
+
 BLUE, ORANGE, GREY = "#1f6fb4", "#c8500a", "#666666"
 DOTS_PER_INCH = 110
 
@@ -209,7 +211,7 @@ def draw_missed_by_all(images: NDArray[np.uint8], missed: pd.DataFrame, models: 
 
 
 def _missed_heading(shown: int, total: int, models: Sequence[str]) -> str:
-    who = " and ".join(models)
+    who = together(models)
     if total == 0:
         return f"No test image is missed\nby {who}"
     count = f"{total:,}" if shown == total else f"{shown:,} of {total:,}"

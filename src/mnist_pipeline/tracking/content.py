@@ -68,6 +68,11 @@ class Part:
     md5: str = ""
 
 
+def row_name(model: str, weights_md5: str) -> str:
+    """What the row of a trained model is called."""
+    return f"{model}-{weights_md5[:7]}"
+
+
 def download(version: Version) -> Part:
     folder = version.root / paths.RAW
     sizes = {f"bytes/{path.name}": float(path.stat().st_size) for path in sorted(folder.iterdir())}
@@ -120,6 +125,29 @@ def evaluation(version: Version, model: str) -> Part:
         _texts(version.values["evaluate"], "evaluate."),
         _numbers(metrics, "test/") | _numbers(robustness, "robustness/"),
         [(folder, "evaluate")],
+        _data_use(version, "test", "evaluation"),
+        file_digest(folder / "metrics.json", "md5"),
+    )
+
+
+def compared(version: Version) -> dict[str, str]:
+    """The models that a comparison is of, each with the MD5 of its predictions."""
+    with (version.root / paths.COMPARISON / "models.csv").open(newline="") as lines:
+        return {row["model"]: row["predictions_md5"] for row in csv.DictReader(lines)}
+
+
+def comparison(version: Version) -> Part:
+    """What the models' answers say together. A parameter is named after each model: what its own row is called."""
+    folder = version.root / paths.COMPARISON
+    metrics = read_json(folder / "metrics.json")
+    pairs = metrics.pop("pairs")
+    names = {model: row_name(model, version.weights_md5(model)) for model in version.values["models"]}
+    settings = {"confidence": version.values["evaluate"]["confidence"], **version.values["compare"]}
+    return Part(
+        "compare",
+        names | _texts(settings, "compare."),
+        _numbers(metrics) | _numbers(pairs),
+        [(path, "compare") for path in sorted(folder.glob("[!.]*"))],
         _data_use(version, "test", "evaluation"),
         file_digest(folder / "metrics.json", "md5"),
     )

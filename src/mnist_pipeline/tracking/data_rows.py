@@ -1,5 +1,7 @@
 """The rows of download and validate: one for the same settings, numbers and outcome on the same data."""
 
+from collections.abc import Mapping
+
 from mlflow.entities import Run
 
 from mnist_pipeline.tracking import runs
@@ -10,14 +12,25 @@ from mnist_pipeline.tracking.store import Store
 
 def add_data_row(store: Store, version: Version, part: Part, status: str, source: str) -> bool:
     """Writes the row of a data stage, unless there is one that shows the same; says whether it did."""
-    data_md5 = version.data_md5
-    tags = {"dvc.stage": part.stage, "data.md5": data_md5}
+    return add_once(store, store.data, f"{part.stage}-{version.data_md5[:7]}", {}, version, part, status, source)
+
+
+def add_once(
+    store: Store,
+    experiment: str,
+    name: str,
+    tags: Mapping[str, str],
+    version: Version,
+    part: Part,
+    status: str,
+    source: str,
+) -> bool:
+    """Writes a row that is whole with one part, unless there is one with these tags that shows the same."""
+    identity = {"dvc.stage": part.stage, "data.md5": version.data_md5, **tags}
     with store.exclusive():
-        shown = runs.find_runs(store.client, store.data, tags)
-        if any(_shows(row, part, status) for row in shown):
+        if any(_shows(row, part, status) for row in runs.find_runs(store.client, experiment, identity)):
             return False
-        tags |= {"source": source, **version.origin}
-        run = store.client.create_run(store.data, run_name=f"{part.stage}-{data_md5[:7]}", tags=tags)
+        run = store.client.create_run(experiment, run_name=name, tags={**identity, "source": source, **version.origin})
         with marked(store.client, run.info.run_id):
             runs.add(store.client, run.info.run_id, part)
             store.client.set_terminated(run.info.run_id, status)

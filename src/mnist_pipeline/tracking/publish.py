@@ -11,6 +11,7 @@ from typing import Any
 
 from mnist_pipeline.params import Params
 from mnist_pipeline.tracking import content, origin, rows
+from mnist_pipeline.tracking.comparison_rows import add_comparison_row
 from mnist_pipeline.tracking.content import Part, Version
 from mnist_pipeline.tracking.data_rows import add_data_row
 from mnist_pipeline.tracking.live import LiveRow, never_costs_a_stage, opened
@@ -82,6 +83,14 @@ def publish_evaluation(params: Params, model: str) -> None:
     part = content.evaluation(version, model)
     with never_costs_a_stage(params.tracking, SYNC_ADDS_IT):
         rows.add_part(opened(params.tracking), version, model, part)
+
+
+def publish_comparison(params: Params) -> None:
+    """The row of what the models' answers say together."""
+    version = work_tree(params)
+    with never_costs_a_stage(params.tracking, SYNC_ADDS_IT):
+        part = content.comparison(version)  # it reads the weights, which the stage can do without
+        add_comparison_row(opened(params.tracking), version, part, "stage")
 
 
 def publish_export(params: Params, model: str, timings: Mapping[str, float]) -> None:

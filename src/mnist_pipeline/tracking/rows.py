@@ -138,7 +138,7 @@ def _row_from_files(store: Store, version: Version, model: str, settings: Part) 
 
 def _close(store: Store, run_id: str, model: str, md5: str, results: Part) -> None:
     runs.add(store.client, run_id, results)
-    runs.set_tags(store.client, run_id, {"dvc.md5": md5, "mlflow.runName": f"{model}-{md5[:7]}"})
+    runs.set_tags(store.client, run_id, {"dvc.md5": md5, "mlflow.runName": content.row_name(model, md5)})
     store.client.set_terminated(run_id, "FINISHED")
 
 

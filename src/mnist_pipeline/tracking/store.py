@@ -66,10 +66,12 @@ LOCATION_COLUMNS = (
 class Store:
     """An open store and the ids of its two experiments: one row for each model, and one for each data stage.
 
-    `database` is the SQLite file, beside which the artifacts are; a server has none.
+    `name` is that of the first, with which the names of the others begin. `database` is the SQLite file, beside which
+    the artifacts are; a server has none.
     """
 
     client: MlflowClient
+    name: str
     models: str
     data: str
     database: Path | None
@@ -105,7 +107,7 @@ def open_store(experiment: str, patience: float = math.inf) -> Store:
             data = _experiment(client, f"{experiment}-data", database, MODEL_VIEW)
     except (SQLAlchemyError, sqlite3.Error, ImportError) as error:  # the driver of another database may be missing
         raise MlflowException(f"{uri}: {error}") from error
-    return Store(client, models, data, database)
+    return Store(client, experiment, models, data, database)
 
 
 def open_experiment(store: Store, name: str) -> str:

@@ -19,6 +19,7 @@ from mnist_pipeline.history.lock import LockedStage, merge
 from mnist_pipeline.history.revisions import Revision
 from mnist_pipeline.tracking import content, origin, rows
 from mnist_pipeline.tracking.alive import close_dead_runs
+from mnist_pipeline.tracking.comparison_rows import add_comparison_row
 from mnist_pipeline.tracking.content import Version
 from mnist_pipeline.tracking.data_rows import add_data_row
 from mnist_pipeline.tracking.store import Store, open_store, told_in_one_line
@@ -26,6 +27,7 @@ from mnist_pipeline.tracking.store import Store, open_store, told_in_one_line
 NAMED = 3
 """How many missing files a message names."""
 RAW, GATE = str(paths.RAW), str(paths.VALIDATION / "metrics.json")
+COMPARISON = str(paths.COMPARISON / "metrics.json")
 
 
 @dataclass
@@ -73,6 +75,8 @@ class _Sync:
                     self._add_data(title, revision, kind)
                 elif kind == "train":
                     self._add_model(title, revision, model)
+                elif kind == "compare":
+                    self._add_comparison(title, revision)
             except KeyError as error:
                 self.outcome.left_out.append(f"{title}: another version of the pipeline recorded it, without {error}")
 
@@ -109,6 +113,21 @@ class _Sync:
                     rows.add_part(self._store, version, model, part)
                     wrote = True
             self._count(title, wrote)
+
+    def _add_comparison(self, title: str, revision: Revision) -> None:
+        stage = revision.lock["compare"]
+        files = {RAW: stage.dependencies[RAW], **stage.outputs}
+        evaluated = {}
+        for model in stage.values["models"]:
+            evaluation = revision.lock[f"evaluate@{model}"]
+            weights = str(paths.weights(model))
+            files[weights] = evaluation.dependencies[weights]
+            evaluated[model] = evaluation.outputs[str(paths.report("evaluate", model) / "predictions.csv")]
+        stages = [revision.lock["validate"], stage]  # the gate's parameters name the data set
+        with self._version(title, revision, stages, files, stage.outputs[COMPARISON]) as version:
+            if version and content.compared(version) == evaluated:  # else it is of older predictions
+                part = content.comparison(version)
+                self._count(title, add_comparison_row(self._store, version, part, "sync"))
 
     @contextmanager
     def _version(

@@ -23,7 +23,7 @@ from mnist_pipeline.tracking import publish, runs
 from mnist_pipeline.tracking.store import Store, open_store
 
 ROOT = Path(__file__).parents[3]
-MODEL = "lenet"
+MODEL, OTHER = "lenet", "mlp"
 HISTORY = ("epoch", "learning_rate", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 EPOCHS = ((1, 0.1, 2.5, 0.25, 2.25, 0.5), (2, 0.05, 1.5, 0.5, 1.25, 0.75))
 TIMINGS = {"latency_ms/batch_1/onnxruntime": 0.25}
@@ -98,6 +98,17 @@ class Tracked:
         self.write(folder / "confusion.png", "a picture")
         publish.publish_evaluation(self.params, MODEL)
 
+    def compare(self, seed: int = 0, difference: float = 0.25) -> None:
+        """With a second model, of which nothing is there but weights."""
+        paths.weights(OTHER).parent.mkdir(parents=True, exist_ok=True)
+        save_file({"weights": np.random.default_rng(seed).normal(size=4)}, paths.weights(OTHER))
+        pairs = {f"{MODEL} against {OTHER}": {"difference": difference, "won": 3}}
+        metrics = {"images": 200, "missed_by_all": 5, "pairs": pairs}
+        self.write(paths.COMPARISON / "metrics.json", json.dumps(metrics))
+        self.write(paths.COMPARISON / "pairs.csv", "a table")
+        self.write(paths.COMPARISON / ".gitignore", "what DVC writes there")
+        publish.publish_comparison(self.params)
+
     def export(self, seed: int = 0) -> None:
         network = tiny_network(seed)
         onnx.save(network, paths.onnx(MODEL))
@@ -117,6 +128,11 @@ class Tracked:
 
     def data_rows(self) -> list[Run]:
         return list(self.store.client.search_runs([self.store.data]))
+
+    def comparisons(self) -> list[Run]:
+        name = f"{self.params.tracking.experiment}-comparisons"
+        found = self.store.client.get_experiment_by_name(name)
+        return list(self.store.client.search_runs([found.experiment_id])) if found else []
 
     def history(self, row: Run, metric: str) -> list[tuple[int, float]]:
         points = self.store.client.get_metric_history(row.info.run_id, metric)

@@ -288,6 +288,64 @@ def test_another_judgement_of_the_same_data_is_another_row(tracked, data_docs: P
     assert len(tracked.data_rows()) == 2
 
 
+# ---------------------------------------------------------------- comparisons
+
+
+def test_a_comparison_has_a_row_of_its_own_that_names_those_of_the_models(tracked) -> None:
+    tracked.train()
+    before = tracked.row()
+    tracked.compare()
+    (row,) = tracked.comparisons()
+    other = f"mlp-{file_digest(paths.weights('mlp'), 'md5')[:7]}"
+    assert row.data.params["lenet"] == before.info.run_name
+    assert row.data.params["mlp"] == other
+    assert row.info.run_name == f"{before.info.run_name} {other}"
+    assert row.info.status == "FINISHED"
+    assert row.data.params["compare.confidence"] == str(tracked.params.evaluate.confidence)
+    assert row.data.params["compare.significance"] == str(tracked.params.compare.significance)
+    assert row.data.metrics == {
+        "images": 200,
+        "missed_by_all": 5,
+        "lenet against mlp/difference": 0.25,
+        "lenet against mlp/won": 3,
+    }
+    assert row.data.tags["dvc.stage"] == "compare"
+    assert row.data.tags["dvc.md5"] == file_digest(paths.COMPARISON / "metrics.json", "md5")
+    assert row.data.tags["data.md5"] == directory_digest(paths.RAW)
+    assert row.data.tags["source"] == "stage"
+    assert [data.dataset.name for data in row.inputs.dataset_inputs] == ["mnist-test"]
+    assert tracked.artifacts(row, "compare") == ["compare/metrics.json", "compare/pairs.csv"]
+    assert tracked.row().data.to_dictionary() == before.data.to_dictionary()
+    assert tracked.data_rows() == []
+
+
+def test_the_same_comparison_is_told_once(tracked) -> None:
+    tracked.train()
+    for _ in range(2):
+        tracked.compare()
+    assert len(tracked.comparisons()) == 1
+
+
+def test_another_comparison_is_another_row_and_the_first_stays_as_it_was(tracked) -> None:
+    tracked.train()
+    tracked.compare()
+    tracked.compare(seed=1)
+    tracked.compare(seed=1, difference=0.5)
+    tracked.change("compare", significance=0.5)
+    tracked.compare(seed=1, difference=0.5)
+    rows = tracked.comparisons()
+    assert [row.data.metrics["lenet against mlp/difference"] for row in reversed(rows)] == [0.25, 0.25, 0.5, 0.5]
+    assert len({row.data.params["mlp"] for row in rows}) == 2
+
+
+def test_a_comparison_without_the_weights_costs_its_row_and_one_line(tracked, capfd) -> None:
+    tracked.compare()
+    (line,) = lines_said(capfd)
+    assert line.startswith("warning: MLflow did not take the row")
+    assert str(paths.weights(MODEL)) in line
+    assert tracked.comparisons() == []
+
+
 # ---------------------------------------------------------------- failures of the store
 
 
@@ -375,6 +433,7 @@ def test_nothing_but_what_the_stage_says_is_printed(tracked, data_docs: Path, ca
     publish.publish_validation(tracked.params, True, FACTS, data_docs)
     tracked.train()
     tracked.evaluate()
+    tracked.compare()
     tracked.export()
     tracked.change("export", latency_repeats=7)
     tracked.export()
