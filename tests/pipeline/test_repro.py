@@ -37,6 +37,9 @@ def test_every_stage_leaves_its_outputs(reproduced) -> None:
         assert metrics(reproduced, "export", model)["differing_predictions"] == 0
         assert (reproduced.path / "models" / model / "model.onnx").stat().st_size > 1000
     assert json.loads(reproduced.read("reports/validate/metrics.json"))["passed"]
+    compared = json.loads(reproduced.read("reports/compare/metrics.json"))["pairs"]["lenet against mlp"]
+    accuracies = [metrics(reproduced, "evaluate", model)["accuracy"] for model in ("lenet", "mlp")]
+    assert [compared["accuracy"], compared["other_accuracy"]] == accuracies
 
 
 def test_history_has_each_epoch_once(reproduced) -> None:
@@ -64,8 +67,10 @@ def test_one_row_for_each_model_with_the_numbers_of_all_stages(reproduced) -> No
         assert f"md5: {row.data.tags['dvc.md5']}" in reproduced.read("dvc.lock")
 
 
-def test_data_rows_stand_apart(reproduced) -> None:
+def test_data_rows_and_comparisons_stand_apart(reproduced) -> None:
     assert {row.data.tags["dvc.stage"] for row in rows(reproduced, "mnist-pipeline-data")} == {"download", "validate"}
+    (row,) = rows(reproduced, "mnist-pipeline-comparisons")
+    assert {row.data.params[model] for model in ("lenet", "mlp")} == {row.info.run_name for row in rows(reproduced)}
 
 
 def test_the_second_time_nothing_runs(reproduced) -> None:
@@ -73,9 +78,9 @@ def test_the_second_time_nothing_runs(reproduced) -> None:
     assert reproduced.run("git", "status", "--porcelain") == ""
 
 
-def test_results_table_names_each_model(reproduced) -> None:
+def test_results_name_each_model_and_their_comparison(reproduced) -> None:
     printed = reproduced.run("mnist-pipeline", "results")
-    assert "lenet" in printed
+    assert "lenet against mlp: " in printed
     assert "models/mlp/model.onnx" in printed
 
 
@@ -84,6 +89,7 @@ def test_dvc_shows_metrics_plots_and_parameters(reproduced) -> None:
     reproduced.run("dvc", "plots", "show", "--out", "dvc_plots")
     page = reproduced.read("dvc_plots/index.html")
     assert "validation_accuracy" in page
+    assert "missed_by_all.png" in page
     reproduced.run("rm", "-r", "dvc_plots")
 
 
@@ -92,6 +98,18 @@ def test_force_changes_no_byte_and_adds_no_row(reproduced) -> None:
     reproduced.run("dvc", "repro", "--force")
     assert reproduced.read("dvc.lock") == before
     assert len(rows(reproduced)) == 2
+
+
+def test_the_models_are_compared_anew_when_either_predicts_anew(reproduced) -> None:
+    """DVC knows the folder of evaluations, not the files in it, as a dependency."""
+    for model in ("lenet", "mlp"):
+        predictions = reproduced.path / "reports/evaluate" / model / "predictions.csv"
+        whole = predictions.read_text()
+        predictions.unlink()  # it is a link into the cache
+        predictions.write_text(whole + " ")
+        assert "reports/evaluate" in reproduced.run("dvc", "status", "compare")
+        reproduced.run("dvc", "checkout", "--force")
+    assert "Running stage" not in reproduced.run("dvc", "repro")
 
 
 def test_an_experiment_adds_its_own_row(reproduced) -> None:

@@ -21,7 +21,7 @@ class Softmax(nn.Module):
 '''
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def with_softmax(project):
     models = project.path / "src/mnist_pipeline/models"
     (models / "softmax.py").write_text(MODULE)
@@ -36,7 +36,7 @@ def with_softmax(project):
     return project
 
 
-def test_it_is_trained_evaluated_and_exported(with_softmax) -> None:
+def test_it_is_trained_evaluated_compared_and_exported(with_softmax) -> None:
     with_softmax.run("dvc", "repro")
     metrics = {
         stage: json.loads(with_softmax.read(f"reports/{stage}/softmax/metrics.json"))
@@ -45,4 +45,17 @@ def test_it_is_trained_evaluated_and_exported(with_softmax) -> None:
     assert metrics["train"]["parameters"] == 7850
     assert metrics["evaluate"]["accuracy"] > 0.2
     assert metrics["export"]["differing_predictions"] == 0
+    compared = json.loads(with_softmax.read("reports/compare/metrics.json"))
+    assert compared["pairs"] == {}  # it is alone
+    assert compared["missed_by_all"] == metrics["evaluate"]["errors"]
     assert "softmax" in with_softmax.run("mnist-pipeline", "results")
+
+
+def test_the_others_are_compared_with_the_first(with_softmax) -> None:
+    params = with_softmax.params()
+    params["models"] = ["softmax", "mlp"]
+    with_softmax.write_params(params)
+    printed = with_softmax.run("dvc", "repro")
+    assert printed.index("evaluate@mlp") < printed.index("'compare'")
+    compared = json.loads(with_softmax.read("reports/compare/metrics.json"))
+    assert list(compared["pairs"]) == ["softmax against mlp"]

@@ -3,7 +3,9 @@
 import pytest
 
 from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.history.ancestry import records
 from mnist_pipeline.history.lock import merge, parse_lock
+from mnist_pipeline.history.revisions import Revision
 
 LOCK = """
 schema: '2.0'
@@ -35,3 +37,17 @@ def test_merged_values_share_nothing_with_what_was_merged() -> None:
 def test_what_is_no_lock_file_is_named(text: str) -> None:
     with pytest.raises(PipelineError, match=r"^dvc\.lock of 0123abc: not a lock file of DVC"):
         parse_lock(text, "dvc.lock of 0123abc")
+
+
+def test_who_reads_a_folder_depends_on_every_stage_that_writes_into_it() -> None:
+    text = """
+stages:
+  train@mlp: {outs: [{path: models/mlp/weights, md5: a}]}
+  evaluate@mlp: {deps: [{path: models/mlp/weights, md5: a}], outs: [{path: reports/evaluate/mlp/metrics.json, md5: b}]}
+  evaluate@lenet: {outs: [{path: reports/evaluate/lenet/metrics.json, md5: c}]}
+  evaluate-other: {outs: [{path: reports/evaluate-other, md5: d}]}
+  compare: {deps: [{path: reports/evaluate, md5: e.dir}], outs: [{path: reports/compare/metrics.json, md5: f}]}
+"""
+    revision = Revision(None, parse_lock(text, "dvc.lock"))
+    (record,) = [record for record in records(revision) if record.stage == "compare"]
+    assert record.stages == ["compare", "evaluate@mlp", "evaluate@lenet", "train@mlp"]

@@ -5,14 +5,14 @@ import pandas as pd
 
 from mnist_pipeline.evaluation.label_errors import missed_by_all
 
-IMAGES = 200
-"""Half of them have label 0, the others label 1; all are right and sure unless a test says otherwise."""
+EACH = 100
+"""Images with label 0, then as many with 1 and with 2; all answers are right and sure unless a test says otherwise."""
 
 
 def answers(**changed: tuple[str, float]) -> pd.DataFrame:
     """A model's answers and confidences; `image_3=("1", 0.9)` is its answer to image 3."""
-    labels = np.repeat(["0", "1"], IMAGES // 2)
-    table = pd.DataFrame({"image": range(IMAGES), "label": labels, "predicted": labels, "confidence": 0.9})
+    labels = np.repeat(["0", "1", "2"], EACH)
+    table = pd.DataFrame({"image": range(len(labels)), "label": labels, "predicted": labels, "confidence": 0.9})
     for name, (predicted, confidence) in changed.items():
         table.loc[int(name.removeprefix("image_")), ["predicted", "confidence"]] = predicted, confidence
     return table
@@ -45,7 +45,10 @@ def test_a_label_is_suspected_where_the_image_is_usual_for_the_other() -> None:
 
 
 def test_nothing_is_suspected_where_the_models_disagree() -> None:
-    assert suspected(answers(image_3=("1", 0.95)), answers(image_3=("2", 0.95))) == {3: ""}
+    one, two = answers(image_3=("1", 0.95)), answers(image_3=("2", 0.95))
+    assert suspected(one, one) == {3: "1"}
+    assert suspected(two, two) == {3: "2"}
+    assert suspected(one, two) == {3: ""}
 
 
 def test_nothing_is_suspected_where_one_model_finds_the_image_unusual_for_the_other_label() -> None:
@@ -66,18 +69,24 @@ def test_a_mistake_that_a_model_often_makes_says_nothing_of_the_label() -> None:
     assert set(suspected(answers(**usual)).values()) == {""}
 
 
+def test_unusual_are_fewer_than_the_share_of_the_images() -> None:
+    table = answers(image_3=("1", 0.95), image_4=("1", 0.94))
+    assert suspected(table, significance=0.02) == {3: "1", 4: ""}
+    assert suspected(table, significance=0.021) == {3: "1", 4: "1"}
+
+
 def test_of_many_mistakes_the_most_confident_one_can_be_suspected() -> None:
     unsure = {f"image_{image}": ("1", 0.5) for image in range(10)}
     assert suspected(answers(**unsure | {"image_7": ("1", 0.95)}))[7] == "1"
 
 
 def test_a_label_that_no_image_has_is_never_suspected() -> None:
-    assert suspected(answers(image_3=("2", 1.0))) == {3: ""}
+    assert suspected(answers(image_3=("3", 1.0))) == {3: ""}
 
 
 def test_suspected_labels_come_first_and_then_the_most_confident_mistakes() -> None:
-    a = answers(image_3=("1", 0.5), image_4=("1", 0.92), image_5=("2", 0.99), image_6=("1", 0.6))
-    b = answers(image_3=("1", 0.8), image_4=("1", 0.92), image_5=("2", 0.99), image_6=("1", 0.5))
+    a = answers(image_3=("1", 0.5), image_4=("1", 0.92), image_5=("3", 0.99), image_6=("1", 0.6))
+    b = answers(image_3=("1", 0.8), image_4=("1", 0.92), image_5=("3", 0.99), image_6=("1", 0.5))
     assert list(suspected(a, b, significance=0.03)) == [4, 5, 3, 6]
 
 

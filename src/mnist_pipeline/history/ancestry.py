@@ -1,6 +1,6 @@
 """Where an artifact comes from, by the hashes of `dvc.lock`: the commits that record it and the stages that made it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,13 +51,17 @@ def records_of(md5: str, revisions: Iterable[Revision]) -> list[Record]:
 
 
 def _upstream(lock: Lock, stage: str) -> Iterator[str]:
-    writers: Mapping[str, str] = {path: name for name, locked in lock.items() for path in locked.outputs}
+    writers = {path: name for name, locked in lock.items() for path in locked.outputs}
     waiting, seen = [stage], {stage}
     while waiting:
         name = waiting.pop(0)
         yield name
-        for path in lock[name].dependencies:
-            writer = writers.get(path)
-            if writer and writer not in seen:
+        for output, writer in writers.items():
+            if writer not in seen and any(_is_in(output, path) for path in lock[name].dependencies):
                 seen.add(writer)
                 waiting.append(writer)
+
+
+def _is_in(output: str, dependency: str) -> bool:
+    """Whether a stage that reads the dependency reads the output: it is that, or in that folder."""
+    return output == dependency or output.startswith(f"{dependency}/")
