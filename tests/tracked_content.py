@@ -12,7 +12,7 @@ from mlflow.entities import Run
 
 from mnist_pipeline.files import file_digest
 
-LATENCY = "onnx/latency"
+LATENCY = ("onnx/latency", "onnx/int8/latency")
 """Measured when a network is exported, and in no file of DVC's."""
 OWN = {"source", "row"}
 """Tags that name where the row comes from, or itself."""

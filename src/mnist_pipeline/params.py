@@ -154,6 +154,8 @@ class Compare(Section):
 
 class Export(Section):
     max_logit_difference: Annotated[float, Field(gt=0)]
+    calibration_images: Annotated[int, Field(ge=1)]
+    significance: Annotated[float, Field(gt=0, lt=1)]
     latency_repeats: Annotated[int, Field(ge=1, le=100_000)]
 
 

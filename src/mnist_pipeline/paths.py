@@ -33,6 +33,11 @@ def onnx(model: str) -> Path:
     return Path("models") / model / "model.onnx"
 
 
+def int8(model: str) -> Path:
+    """The same in INT8, where it is offered; its folder is an output of the export stage, and empty where it is not."""
+    return Path("models") / model / "int8" / "model.onnx"
+
+
 def report(stage: str, model: str) -> Path:
     """Folder of what `stage` reports of `model`."""
     return Path("reports") / stage / model

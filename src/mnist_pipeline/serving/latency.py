@@ -1,6 +1,6 @@
-"""How long onnxruntime and eager PyTorch take for a batch, on one thread each.
+"""How long onnxruntime, in float32 and in INT8, and eager PyTorch take for a batch, on one thread each.
 
-On more, each keeps threads that wait for work, and the two hold each other up.
+On more, each keeps threads that wait for work, and they hold each other up.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,12 +21,17 @@ WARM_UP = 5
 
 
 def measure_latency(
-    served: ServedClassifier, session: InferenceSession, images: NDArray[np.uint8], repeats: int
+    served: ServedClassifier,
+    session: InferenceSession,
+    int8: InferenceSession,
+    images: NDArray[np.uint8],
+    repeats: int,
 ) -> dict[str, float]:
-    """Median milliseconds from raw images to logits and probabilities, of a session on one thread of the CPU.
+    """Median milliseconds from raw images to logits and probabilities, of sessions on one thread of the CPU.
 
     For each batch size N: `latency_ms/batch_N/onnxruntime`, `latency_ms/batch_N/pytorch`, and their quotient
-    `latency_ratio/batch_N`, which is below 1 where onnxruntime is faster.
+    `latency_ratio/batch_N`, which is below 1 where onnxruntime is faster; `int8/latency_ms/batch_N`, and its quotient
+    by onnxruntime's in float32, `int8/latency_ratio/batch_N`.
     """
     timings: dict[str, float] = {}
     for size in BATCH_SIZES:
@@ -34,12 +39,15 @@ def measure_latency(
         contenders: dict[str, Callable[[], object]] = {
             "onnxruntime": partial(session.run, None, {"image": batch}),
             "pytorch": partial(served, torch.tensor(batch)),
+            "int8": partial(int8.run, None, {"image": batch}),
         }
         with torch.inference_mode(), _one_thread():
             medians = _interleaved_medians(contenders, repeats)
-        for name, milliseconds in medians.items():
-            timings[f"latency_ms/batch_{size}/{name}"] = milliseconds
+        for name in ("onnxruntime", "pytorch"):
+            timings[f"latency_ms/batch_{size}/{name}"] = medians[name]
         timings[f"latency_ratio/batch_{size}"] = medians["onnxruntime"] / medians["pytorch"]
+        timings[f"int8/latency_ms/batch_{size}"] = medians["int8"]
+        timings[f"int8/latency_ratio/batch_{size}"] = medians["int8"] / medians["onnxruntime"]
     return timings
 
 

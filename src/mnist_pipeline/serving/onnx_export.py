@@ -1,17 +1,23 @@
 """A trained classifier as an ONNX model: raw pixels in, logits and probabilities out."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx.helper import set_model_props
 from torch import Tensor, nn
 
 from mnist_pipeline.models import Description
+from mnist_pipeline.serving.batches import in_batches
 
 OPSET = 18
 """The newest operator set that the exporter writes without a conversion; onnxruntime reads it since 1.14 (2023)."""
+IR_VERSION = 8
+"""The format's version that came with that operator set. The exporter writes 10, which onnxruntime reads since 1.18."""
 PREPROCESSING = "none: raw pixels, 0 to 255, as in the training set; the network standardises them itself"
 EXPORTER_NOTES = ("doc_string", "metadata_props")
 
@@ -29,6 +35,11 @@ class ServedClassifier(nn.Module):
         logits = self.classifier(image)
         return logits, logits.softmax(1)
 
+    @torch.inference_mode()
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The logits `[N, classes]` of any number of raw images `[N, height, width]`."""
+        return in_batches(lambda batch: self(torch.tensor(batch))[0].numpy(), images)
+
 
 def to_onnx(
     served: ServedClassifier, description: Description, image_size: tuple[int, int], least_familiarity: float
@@ -40,25 +51,38 @@ def to_onnx(
     The same weights give the same bytes: of the exporter's notes, which hold paths of this machine, and of its
     version, which differs between builds of PyTorch, nothing is kept.
     """
-    program = torch.onnx.export(
-        served,
-        (torch.zeros(2, *image_size, dtype=torch.uint8),),  # two, as the exporter takes a size of one for fixed
-        dynamo=True,
-        dynamic_shapes={"image": {0: "batch"}},
-        input_names=["image"],
-        output_names=["logits", "probabilities"],
-        opset_version=OPSET,
-        external_data=False,
-        verbose=False,
-    )
+    with torch.no_grad():  # else LeNet pools as it does in training
+        program = torch.onnx.export(
+            served,
+            (torch.zeros(2, *image_size, dtype=torch.uint8),),  # two, as the exporter takes a size of one for fixed
+            dynamo=True,
+            dynamic_shapes={"image": {0: "batch"}},
+            input_names=["image"],
+            output_names=["logits", "probabilities"],
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
     assert program is not None  # it is None only without dynamo
     network = program.model_proto
+    finish(network, _properties(description), least_familiarity)
+    return network
+
+
+def finish(network: onnx.ModelProto, properties: Mapping[str, str], least_familiarity: float) -> None:
+    """Makes of a network the one that is written: without the notes of what made it, with ours, and checked."""
     _strip(network)
+    network.ir_version = IR_VERSION
     network.producer_name = "mnist-pipeline"
     network.ClearField("producer_version")
-    set_model_props(network, _properties(description, least_familiarity))
+    noted = {**properties, "least_familiarity": str(least_familiarity)}
+    set_model_props(network, dict(sorted(noted.items())))
     onnx.checker.check_model(network, full_check=True)
-    return network
+
+
+def properties_of(network: onnx.ModelProto) -> dict[str, str]:
+    """What a network says of itself."""
+    return {entry.key: entry.value for entry in network.metadata_props}
 
 
 def to_bytes(network: onnx.ModelProto) -> bytes:
@@ -77,12 +101,11 @@ def _strip(message: Any) -> None:
                 _strip(child)
 
 
-def _properties(description: Description, least_familiarity: float) -> dict[str, str]:
-    """What a reader of the file learns of the model, in sorted order; label names are a JSON list."""
+def _properties(description: Description) -> dict[str, str]:
+    """What a reader of the file learns of the model; label names are a JSON list."""
     return {
         "data_md5": description.data_md5,
         "label_names": json.dumps(description.label_names, ensure_ascii=False),
-        "least_familiarity": str(least_familiarity),
         "model": description.model,
         "preprocessing": PREPROCESSING,
     }

@@ -9,9 +9,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from mnist_pipeline.errors import PipelineError, in_one_line
+from mnist_pipeline.serving.batches import in_batches
 from mnist_pipeline.serving.novelty import familiarity
 
-BATCH_SIZE = 1000
+OLDEST_ONNXRUNTIME = "1.15.0"
+"""The first release that runs on Python 3.11; `tests/system` runs the networks in it."""
 _errors = onnxruntime.capi.onnxruntime_pybind11_state
 REFUSALS = (
     _errors.Fail,
@@ -33,11 +35,15 @@ def open_session(network: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
 
 
+def logits(session: onnxruntime.InferenceSession, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The logits `[N, classes]` of any number of raw images `[N, height, width]`."""
+    return in_batches(lambda batch: session.run(["logits"], {"image": batch})[0], images)
+
+
 def predict(session: onnxruntime.InferenceSession, images: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The predicted label `int64 [N]` of each raw image `[N, height, width]`."""
-    batches = [images[start : start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE)]
-    labels = [session.run(["logits"], {"image": batch})[0].argmax(1) for batch in batches]
-    return np.concatenate(labels)
+    labels: NDArray[np.int64] = logits(session, images).argmax(1)
+    return labels
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,26 @@ class Network:
     least_familiarity: float
 
     def ask(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The probability of each label `[N, classes]` for raw images, and whether each is like the training images."""
-        logits, probabilities = self.session.run(["logits", "probabilities"], {"image": images})
-        return probabilities, familiarity(logits) >= self.least_familiarity
+        """The probability of each label `[N, classes]` for raw images, and whether each is like the training images.
+
+        Raises:
+            PipelineError: the images are not `uint8 [N, height, width]` of the network's size, or there is none.
+        """
+        self._demand_images(images)
+        both = in_batches(self._logits_and_probabilities, images)
+        return both[:, 1], familiarity(both[:, 0]) >= self.least_familiarity
+
+    def _demand_images(self, images: NDArray[np.uint8]) -> None:
+        height, width = self.session.get_inputs()[0].shape[1:]
+        if images.dtype != np.uint8 or images.shape[1:] != (height, width) or len(images) == 0:
+            raise PipelineError(
+                f"{self.name} takes at least one image, as uint8 [N, {height}, {width}], "
+                f"not {images.dtype} {list(images.shape)}"
+            )
+
+    def _logits_and_probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """`[N, 2, classes]`."""
+        return np.stack(self.session.run(["logits", "probabilities"], {"image": images}), axis=1)
 
 
 def open_network(path: Path) -> Network:

@@ -1,6 +1,10 @@
-"""Writes one trained model as ONNX, after onnxruntime has agreed with PyTorch on the whole test set."""
+"""Writes one trained model as ONNX, after onnxruntime has agreed with PyTorch on the whole test set.
+
+Beside it, the same in INT8, where that is smaller and not significantly less accurate on the test set.
+"""
 
 from dataclasses import asdict
+from typing import Any
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.data.dataset import load_split
@@ -9,15 +13,17 @@ from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import write_bytes, write_json
 from mnist_pipeline.models import load_classifier
 from mnist_pipeline.params import Params
+from mnist_pipeline.serving.int8 import to_int8
 from mnist_pipeline.serving.latency import measure_latency
 from mnist_pipeline.serving.novelty import least_familiarity
+from mnist_pipeline.serving.offer import Offer, judge
 from mnist_pipeline.serving.onnx_export import OPSET, ServedClassifier, to_bytes, to_onnx
 from mnist_pipeline.serving.parity import Parity, compare
-from mnist_pipeline.serving.session import open_session
+from mnist_pipeline.serving.session import logits, open_session
 
 
 def run(params: Params, model: str) -> None:
-    """Writes the ONNX file of `model` and its metrics, and adds them and the latency to its row in MLflow.
+    """Writes the ONNX files of `model` and its metrics, and adds them and the latencies to its row in MLflow.
 
     Raises:
         PipelineError: onnxruntime and PyTorch disagree; then there is no ONNX file, not even an older one.
@@ -26,21 +32,39 @@ def run(params: Params, model: str) -> None:
 
     make_deterministic()
     classifier, description = load_classifier(paths.weights(model))
-    train, test = (load_split(paths.RAW, name).images for name in ("train", "test"))
-    paths.onnx(model).unlink(missing_ok=True)
+    train, test = load_split(paths.RAW, "train"), load_split(paths.RAW, "test")
+    _remove_networks(model)
     served = ServedClassifier(classifier)
-    network = to_onnx(served, description, test.shape[1:], least_familiarity(served, train))
+    network = to_onnx(served, description, test.images.shape[1:], least_familiarity(served.logits(train.images)))
     content = to_bytes(network)
     session = open_session(content)
-    parity = compare(served, session, test)
+    answers = logits(session, test.images)
+    parity = compare(served.logits(test.images), answers)
     _demand_equal(parity, params.export.max_logit_difference, model)
 
+    int8_content = to_bytes(to_int8(network, train.images, params.export.calibration_images))
+    int8_session = open_session(int8_content)
+    int8_answers = logits(int8_session, test.images)
+    sizes = len(int8_content), len(content)
+    offer = judge(test.labels, int8_answers.argmax(1), answers.argmax(1), sizes, params.export.significance)
+
     write_bytes(paths.onnx(model), content)
+    if offer.offered:
+        write_bytes(paths.int8(model), int8_content)
     metrics = asdict(parity) | {"size_bytes": len(content), "opset": OPSET}
+    metrics["int8"] = _differences(compare(answers, int8_answers)) | asdict(offer)
     write_json(paths.report("export", model) / "metrics.json", metrics)
-    timings = measure_latency(served, session, test, params.export.latency_repeats)
+    timings = measure_latency(served, session, int8_session, test.images, params.export.latency_repeats)
     console.say(_line(model, parity, timings))
+    console.say(_int8_line(model, offer, timings))
     publish_export(params, model, timings)
+
+
+def _remove_networks(model: str) -> None:
+    """Leaves no older network, but the folder in which INT8 may come to lie: DVC keeps it, also when it is empty."""
+    for path in (paths.onnx(model), paths.int8(model)):
+        path.unlink(missing_ok=True)
+    paths.int8(model).parent.mkdir(exist_ok=True)
 
 
 def _demand_equal(parity: Parity, limit: float, model: str) -> None:
@@ -53,9 +77,24 @@ def _demand_equal(parity: Parity, limit: float, model: str) -> None:
         )
 
 
+def _differences(parity: Parity) -> dict[str, Any]:
+    found = asdict(parity)
+    del found["images"]
+    return found
+
+
 def _line(model: str, parity: Parity, timings: dict[str, float]) -> str:
     return (
         f"export {model}: {parity.images:,} predictions equal to PyTorch's, logits within "
         f"{parity.max_logit_difference:.1e}; one image in {timings['latency_ms/batch_1/onnxruntime']:.2f} ms, "
         f"PyTorch {timings['latency_ms/batch_1/pytorch']:.2f} ms"
+    )
+
+
+def _int8_line(model: str, offer: Offer, timings: dict[str, float]) -> str:
+    return (
+        f"export {model}: INT8 is {'' if offer.offered else 'not '}offered: {offer.reason}: {offer.size_ratio:.0%} of "
+        f"the size, {100 * offer.accuracy_difference:+.2f} points of accuracy (exact McNemar p = {offer.p_value:.2g}); "
+        f"{timings['int8/latency_ratio/batch_1']:.2f} times as long for one image, "
+        f"{timings['int8/latency_ratio/batch_256']:.2f} for 256"
     )

@@ -154,12 +154,17 @@ def comparison(version: Version) -> Part:
 
 
 def export(version: Version, model: str, timings: Mapping[str, float]) -> Part:
-    """The parity of the network, and its latencies where they are known: they are in no file."""
+    """The parity of the network, and its latencies where they are known: they are in no file.
+
+    Earlier commits have no network in INT8, and it is not offered of every model.
+    """
     metrics = read_json(version.root / paths.report("export", model) / "metrics.json")
+    int8 = version.root / paths.int8(model)
     return Part(
         "export",
         _texts(version.values["export"], "export."),
         _numbers({**metrics, **timings}, "onnx/"),
+        [(int8, "export/int8")] if int8.exists() else [],
         md5=file_digest(version.root / paths.onnx(model), "md5"),
     )
 

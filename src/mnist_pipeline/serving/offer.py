@@ -1,0 +1,79 @@
+"""Whether a network in INT8 is offered beside the one in float32 that it was made from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest, norm
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What INT8 costs and gains on the test images, and whether that is enough.
+
+    `won` images INT8 alone had right, `lost` images float32 alone; `p_value` is that of the exact McNemar test,
+    two-sided. The difference of the accuracies has its interval beside it.
+    """
+
+    offered: bool
+    reason: str
+    accuracy: float
+    float32_accuracy: float
+    accuracy_difference: float
+    accuracy_difference_low: float
+    accuracy_difference_high: float
+    won: int
+    lost: int
+    p_value: float
+    size_bytes: int
+    size_ratio: float
+
+
+def judge(
+    labels: NDArray[np.uint8],
+    int8: NDArray[np.int64],
+    float32: NDArray[np.int64],
+    sizes: tuple[int, int],
+    significance: float,
+) -> Offer:
+    """Judges by the predictions `[N]` of both, the labels `[N]` and the sizes of both files in bytes, INT8 first.
+
+    INT8 is offered where its file is smaller, and where it does not have fewer images right with a p-value below
+    `significance`; the interval's confidence is 1 - `significance`.
+    """
+    right, right_before = int8 == labels, float32 == labels
+    won, lost = int((right & ~right_before).sum()), int((~right & right_before).sum())
+    p_value = float(binomtest(lost, won + lost).pvalue) if won + lost else 1.0
+    low, high = difference_interval(won, lost, len(labels), 1 - significance)
+    smaller, worse = sizes[0] < sizes[1], lost > won and p_value < significance
+    return Offer(
+        offered=smaller and not worse,
+        reason=_reason(smaller, worse),
+        accuracy=float(right.mean()),
+        float32_accuracy=float(right_before.mean()),
+        accuracy_difference=(won - lost) / len(labels),
+        accuracy_difference_low=low,
+        accuracy_difference_high=high,
+        won=won,
+        lost=lost,
+        p_value=p_value,
+        size_bytes=sizes[0],
+        size_ratio=sizes[0] / sizes[1],
+    )
+
+
+def difference_interval(won: int, lost: int, images: int, confidence: float) -> tuple[float, float]:
+    """Of the difference of two accuracies on the same images; it has a width also where neither won any.
+
+    Bonett and Price (2012), "Adjusted Wald confidence interval for a difference of binomial proportions based on paired
+    data", Journal of Educational and Behavioral Statistics 37(4), 479-488.
+    """
+    more, less = (won + 1) / (images + 2), (lost + 1) / (images + 2)
+    reach = norm.ppf((1 + confidence) / 2) * np.sqrt((more + less - (more - less) ** 2) / (images + 2))
+    return float(more - less - reach), float(more - less + reach)
+
+
+def _reason(smaller: bool, worse: bool) -> str:
+    if not smaller:
+        return "not smaller"
+    return "significantly less accurate" if worse else "smaller, and not significantly less accurate"
