@@ -2,16 +2,14 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.errors import PipelineError
@@ -20,7 +18,9 @@ from mnist_pipeline.serving.picture import as_in_mnist
 from mnist_pipeline.serving.session import Network, open_network
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-COLUMNS = ("picture", "label", "probability", "")
+BATCH_SIZE = 100
+"""Pictures that are in memory at once; what is predicted of them is printed before the next are read."""
+GAP = "  "
 
 
 @dataclass(frozen=True)
@@ -35,38 +35,41 @@ class Prediction:
 
 
 def run(names: Sequence[str], model: str | None, as_json: bool) -> None:
-    """Prints a prediction for each picture, and one line for each that cannot be read.
+    """Prints a prediction for each picture, and one line for each that cannot be read, as it goes.
 
     Raises:
-        PipelineError: a picture could not be read, or the model cannot be; the other pictures are told first.
+        PipelineError: the model cannot be read, or a picture could not be; the other pictures are told first.
     """
-    pictures: list[tuple[Path, NDArray[np.uint8]]] = []
-    mistakes: list[str] = []
-    for name in names:
-        for path in _files(Path(name), mistakes):
-            try:
-                pictures.append((path, as_in_mnist(path)))
-            except PipelineError as error:
-                mistakes.append(str(error))
-    predictions = _predict(_network(model), pictures) if pictures else []
+    mistakes = _Mistakes()
+    files = [file for name in names for file in _files(Path(name), mistakes)]
+    predictions = _predictions(_network(model), files, mistakes) if files else iter(())
     if as_json:
-        json.dump([asdict(prediction) for prediction in predictions], sys.stdout, indent=2, ensure_ascii=False)
-        sys.stdout.write("\n")
-    elif predictions:
-        _print(predictions)
-    for mistake in mistakes:
+        _print_json(predictions)
+    else:
+        _print_lines(predictions, max((len(_shown(file)) for file in files), default=0))
+    if mistakes.count:
+        raise PipelineError(f"{mistakes.count} of {mistakes.count + mistakes.read} could not be read")
+
+
+class _Mistakes:
+    """Tells what cannot be read, and counts it, and what can."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.read = 0
+
+    def tell(self, mistake: str) -> None:
+        self.count += 1
         console.say(f"predict: {mistake}")
-    if mistakes:
-        raise PipelineError(f"{len(mistakes)} of {len(mistakes) + len(pictures)} could not be read")
 
 
-def _files(path: Path, mistakes: list[str]) -> list[Path]:
+def _files(path: Path, mistakes: _Mistakes) -> list[Path]:
     """The pictures of a folder, or the file itself."""
     if not path.is_dir():
         return [path]
     found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
     if not found:
-        mistakes.append(f"{path}: a folder without {', '.join(SUFFIXES)}")
+        mistakes.tell(f"{path}: a folder without {', '.join(SUFFIXES)}")
     return found
 
 
@@ -92,20 +95,51 @@ def _network(name: str | None) -> Network:
         return open_network(registry.fetch_network(registry.find_address(name), Path(folder)))
 
 
-def _predict(network: Network, pictures: Sequence[tuple[Path, NDArray[np.uint8]]]) -> list[Prediction]:
-    probabilities, familiar = network.ask(np.stack([image for _, image in pictures]))
-    predictions = []
-    for (path, _), row, known in zip(pictures, probabilities, familiar, strict=True):
-        named = {label: round(float(share), 6) for label, share in zip(network.label_names, row, strict=True)}
-        best = network.label_names[int(row.argmax())]
-        warning = None if known else f"looks like nothing that {network.name} was trained on"
-        predictions.append(Prediction(str(path), best, named[best], named, warning))
-    return predictions
+def _predictions(network: Network, files: Sequence[Path], mistakes: _Mistakes) -> Iterator[Prediction]:
+    pictures = _pictures(files, mistakes)
+    while batch := list(islice(pictures, BATCH_SIZE)):
+        probabilities, familiar = network.ask(np.stack([image for _, image in batch]))
+        for (file, _), row, known in zip(batch, probabilities, familiar, strict=True):
+            yield _prediction(network, file, row, known=bool(known))
 
 
-def _print(predictions: Sequence[Prediction]) -> None:
-    table = Table(*COLUMNS, box=None)
+def _pictures(files: Sequence[Path], mistakes: _Mistakes) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    """Each file that can be read, with the image that a network takes."""
+    for file in files:
+        try:
+            image = as_in_mnist(file)
+        except PipelineError as error:
+            mistakes.tell(str(error))
+        else:
+            mistakes.read += 1
+            yield file, image
+
+
+def _prediction(network: Network, file: Path, row: NDArray[np.float32], *, known: bool) -> Prediction:
+    named = {label: round(float(share), 6) for label, share in zip(network.label_names, row, strict=True)}
+    best = network.label_names[int(row.argmax())]
+    warning = None if known else f"looks like nothing that {network.name} was trained on"
+    return Prediction(_shown(file), best, named[best], named, warning)
+
+
+def _shown(file: Path) -> str:
+    """A file's name; what of it is no text, as a question mark."""
+    return str(file).encode(errors="replace").decode()
+
+
+def _print_json(predictions: Iterator[Prediction]) -> None:
+    """An array of objects, written one by one."""
+    before = "["
     for prediction in predictions:
-        cells = prediction.image, prediction.label, f"{prediction.probability:.1%}", prediction.warning or ""
-        table.add_row(*map(escape, cells))
-    Console(width=None if Console().is_terminal else 200).print(table)
+        text = json.dumps(asdict(prediction), indent=2, ensure_ascii=False)
+        sys.stdout.write(before + "\n  " + text.replace("\n", "\n  "))
+        before = ","
+    sys.stdout.write("[]\n" if before == "[" else "\n]\n")
+
+
+def _print_lines(predictions: Iterator[Prediction], width: int) -> None:
+    for prediction in predictions:
+        label = f"{prediction.label:<{max(map(len, prediction.probabilities))}}"
+        words = f"{prediction.image:<{width}}", label, f"{prediction.probability:6.1%}", prediction.warning or ""
+        sys.stdout.write(GAP.join(words).rstrip() + "\n")
+        sys.stdout.flush()
