@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -14,8 +15,9 @@ from conftest import bars
 from mnist_pipeline.data.augment import random_distortion
 from mnist_pipeline.devices import make_deterministic
 from mnist_pipeline.models import Classifier, Description, build
+from mnist_pipeline.serving import session
+from mnist_pipeline.serving.int8 import to_int8
 from mnist_pipeline.serving.onnx_export import ServedClassifier, to_bytes, to_onnx
-from mnist_pipeline.serving.session import open_session
 from mnist_pipeline.training.loop import Examples, fit
 from recipes import PLAIN
 
@@ -111,14 +113,35 @@ def test_gradients_do_not_change_what_it_says(trained: tuple[str, Classifier], u
     np.testing.assert_allclose(watched, logits(classifier.eval(), unseen.images), atol=1e-4)
 
 
-def test_onnx_says_the_same(trained: tuple[str, Classifier], unseen: Examples) -> None:
+@pytest.fixture(scope="module")
+def networks(trained: tuple[str, Classifier]) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The trained network as ONNX, in float32 and in INT8."""
     model, classifier = trained
     description = Description(model, ARCHITECTURES[model], [str(label) for label in range(10)], 0.1, 0.25, "x.dir")
-    session = open_session(to_bytes(to_onnx(ServedClassifier(classifier), description, (28, 28), 0.0)))
-    (found,) = session.run(["logits"], {"image": unseen.images.numpy()})
-    expected = logits(classifier, unseen.images)
+    float32 = to_onnx(ServedClassifier(classifier), description, (28, 28), 0.0)
+    return float32, to_int8(float32, examples(1500, 1).images.numpy(), 1000)
+
+
+def answers(network: onnx.ModelProto, images: Tensor) -> NDArray[np.float32]:
+    return session.logits(session.open_session(to_bytes(network)), images.numpy())
+
+
+def test_onnx_says_the_same(
+    trained: tuple[str, Classifier], networks: tuple[onnx.ModelProto, onnx.ModelProto], unseen: Examples
+) -> None:
+    found, expected = answers(networks[0], unseen.images), logits(trained[1], unseen.images)
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert np.array_equal(found.argmax(1), expected.argmax(1))
+
+
+def test_int8_says_nearly_the_same(
+    trained: tuple[str, Classifier], networks: tuple[onnx.ModelProto, onnx.ModelProto], unseen: Examples
+) -> None:
+    """At most one prediction in a hundred is another, and logits differ by a few hundredths of their range."""
+    found, expected = answers(networks[1], unseen.images), logits(trained[1], unseen.images)
+    assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
+    assert (found.argmax(1) != expected.argmax(1)).mean() <= 0.01
+    assert (found.argmax(1) == unseen.labels.numpy()).mean() > 0.95
 
 
 @pytest.mark.parametrize("model", ARCHITECTURES)

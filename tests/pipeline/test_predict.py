@@ -60,6 +60,15 @@ def test_a_file_of_a_model_does_without_the_project(project: Project, tmp_path: 
     assert predicted(elsewhere, "--model", network, str(project.path / "pictures")).keys() == set(LABELS)
 
 
+def test_the_model_in_int8_says_the_same(project: Project) -> None:
+    found = predicted(project, "--model", "models/mlp/int8/model.onnx", "pictures")
+    expected = predicted(project, "--model", "mlp", "pictures")
+    assert {name: entry["label"] for name, entry in found.items()} == {
+        name: entry["label"] for name, entry in expected.items()
+    }
+    assert found != expected  # it is not the same network
+
+
 def test_a_promoted_model_is_found_by_its_alias(project: Project) -> None:
     project.commit("A model")
     project.run("dvc", "repro", "evaluate@mlp")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,20 @@ def test_it_is_trained_evaluated_compared_and_exported(with_softmax) -> None:
     assert compared["pairs"] == {}  # it is alone
     assert compared["missed_by_all"] == metrics["evaluate"]["errors"]
     assert "softmax" in with_softmax.run("mnist-pipeline", "results")
+
+
+def test_without_a_layer_for_int8_none_is_offered_and_its_empty_folder_is_pushed_and_pulled(
+    with_softmax, tmp_path: Path
+) -> None:
+    found = json.loads(with_softmax.read("reports/export/softmax/metrics.json"))["int8"]
+    assert (found["offered"], found["reason"]) == (False, "not smaller")
+    with_softmax.commit("A third model")
+    with_softmax.run("dvc", "push")
+    with_softmax.run("rm", "-r", ".dvc/cache")
+    clone = with_softmax.clone(tmp_path / "clone")
+    clone.run("dvc", "pull")
+    assert list((clone.path / "models/softmax/int8").iterdir()) == []
+    assert "Running stage" not in clone.run("dvc", "repro")
 
 
 def test_the_others_are_compared_with_the_first(with_softmax) -> None:

@@ -115,6 +115,14 @@ class Tracked:
         self.write(paths.report("export", MODEL) / "metrics.json", json.dumps({"max_logit_difference": 0.5}))
         publish.publish_export(self.params, MODEL, TIMINGS)
 
+    def export_with_int8(self, offered: bool) -> None:
+        onnx.save(tiny_network(0), paths.onnx(MODEL))
+        found = {"offered": offered, "reason": "a reason", "accuracy": 0.75}
+        self.write(paths.report("export", MODEL) / "metrics.json", json.dumps({"opset": 18, "int8": found}))
+        if offered:
+            self.write(paths.int8(MODEL), "a network")
+        publish.publish_export(self.params, MODEL, TIMINGS | {"int8/latency_ratio/batch_1": 0.5})
+
     @property
     def store(self) -> Store:
         return open_store(self.params.tracking.experiment)

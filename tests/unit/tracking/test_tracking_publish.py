@@ -178,6 +178,40 @@ def test_without_a_history_there_is_one_line_and_no_half_row(tracked, capfd) -> 
     assert tracked.rows() == []
 
 
+# ---------------------------------------------------------------- the network in INT8
+
+
+def test_int8_is_among_the_artifacts_and_its_numbers_among_the_metrics(tracked) -> None:
+    tracked.train()
+    tracked.export_with_int8(offered=True)
+    row = tracked.row()
+    shown = {name: value for name, value in row.data.metrics.items() if name.startswith("onnx/int8/")}
+    assert shown == {
+        "onnx/int8/offered": 1,
+        "onnx/int8/accuracy": 0.75,
+        "onnx/int8/latency_ratio/batch_1": 0.5,
+    }
+    assert tracked.artifacts(row, "export/int8") == ["export/int8/model.onnx"]
+
+
+def test_int8_stays_when_the_row_is_made_anew(tracked) -> None:
+    tracked.train()
+    tracked.export_with_int8(offered=True)
+    tracked.evaluate()
+    tracked.change("evaluate", mistakes=7)
+    tracked.evaluate()
+    row = tracked.row()
+    assert tracked.artifacts(row, "export/int8") == ["export/int8/model.onnx"]
+    assert row.data.metrics["onnx/int8/latency_ratio/batch_1"] == 0.5
+
+
+def test_int8_that_is_not_offered_is_no_artifact(tracked) -> None:
+    tracked.train()
+    tracked.export_with_int8(offered=False)
+    assert tracked.row().data.metrics["onnx/int8/offered"] == 0
+    assert tracked.artifacts(tracked.row(), "export") == []
+
+
 # ---------------------------------------------------------------- other settings of evaluation and export
 
 
