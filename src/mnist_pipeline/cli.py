@@ -64,6 +64,12 @@ def export(model: Model) -> None:
     _run_stage("export", model)
 
 
+@app.command(rich_help_panel="Stages")
+def card(model: Model) -> None:
+    """Write the model card of one exported model."""
+    _run_stage("card", model)
+
+
 @app.command(rich_help_panel="Data")
 def profile(
     exact_counts: Annotated[

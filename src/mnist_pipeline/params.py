@@ -159,6 +159,13 @@ class Export(Section):
     latency_repeats: Annotated[int, Field(ge=1, le=100_000)]
 
 
+class Card(Section):
+    """What people say of the models, which no report can."""
+
+    intended_use: Annotated[str, Field(min_length=1)]
+    out_of_scope: Annotated[str, Field(min_length=1)]
+
+
 class Promote(Section):
     """What makes a model too bad to follow the champion."""
 
@@ -224,6 +231,7 @@ class Params(Section):
     evaluate: Evaluate
     compare: Compare
     export: Export
+    card: Card
     sweep: Sweep
     tracking: Tracking
 

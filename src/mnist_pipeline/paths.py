@@ -38,6 +38,11 @@ def int8(model: str) -> Path:
     return Path("models") / model / "int8" / "model.onnx"
 
 
+def model_card(model: str) -> Path:
+    """Model card in Markdown; the page that shows it lies beside it."""
+    return report("card", model) / "model_card.md"
+
+
 def report(stage: str, model: str) -> Path:
     """Folder of what `stage` reports of `model`."""
     return Path("reports") / stage / model

@@ -36,6 +36,8 @@ def test_every_stage_leaves_its_outputs(reproduced) -> None:
         assert 0 <= metrics(reproduced, "evaluate", model)["accuracy"] <= 1
         assert metrics(reproduced, "export", model)["differing_predictions"] == 0
         assert (reproduced.path / "models" / model / "model.onnx").stat().st_size > 1000
+        card = reproduced.read(f"reports/card/{model}/model_card.md")
+        assert f"{metrics(reproduced, 'evaluate', model)['accuracy']:.2%}" in card
     assert json.loads(reproduced.read("reports/validate/metrics.json"))["passed"]
     compared = json.loads(reproduced.read("reports/compare/metrics.json"))["pairs"]["lenet against mlp"]
     accuracies = [metrics(reproduced, "evaluate", model)["accuracy"] for model in ("lenet", "mlp")]

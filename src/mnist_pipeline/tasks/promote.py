@@ -61,7 +61,8 @@ def run(params: Params, model: str, bump: str) -> None:
             _demand_no_worse(comparison, before, params.tracking.promote)
         tag, is_new = (before.name, False) if before and before.md5 == md5 else (_next_tag(model, bump), True)
         with _tagged(tag, commit, f"{model}, champion: {paths.onnx(model)} {md5}", is_new):
-            version = registry.register(model, candidate, {"git.commit": commit, "git.tag": tag})
+            card = paths.model_card(model).read_text(encoding="utf-8")
+            version = registry.register(model, candidate, {"git.commit": commit, "git.tag": tag}, card)
             if registry.find_alias(model, CHAMPION) != champion:
                 raise PipelineError(f"{model}: another clone has made a champion meanwhile: promote again")
             registry.set_champion(version, champion)
@@ -124,6 +125,8 @@ def _demand_good_reports(params: Params, model: str) -> None:
         raise PipelineError(
             f"{paths.onnx(model)}: missing: export has not proved it equal to PyTorch: run make repro, or dvc pull"
         )
+    if not paths.model_card(model).exists():
+        raise PipelineError(f"{paths.model_card(model)}: missing: run make repro, or dvc pull")
     try:
         found = read_json(parity)
         difference = found["max_logit_difference"]
@@ -135,7 +138,7 @@ def _demand_good_reports(params: Params, model: str) -> None:
 
 
 def _demand_up_to_date(model: str) -> None:
-    stale = Cache().stale([f"evaluate@{model}", f"export@{model}"])
+    stale = Cache().stale([f"evaluate@{model}", f"export@{model}", f"card@{model}"])
     if stale:
         raise PipelineError(
             f"{', '.join(stale)}: not as {paths.LOCK} has it: run make repro and commit, or dvc checkout"

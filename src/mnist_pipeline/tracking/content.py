@@ -169,6 +169,11 @@ def export(version: Version, model: str, timings: Mapping[str, float]) -> Part:
     )
 
 
+def card(version: Version, model: str) -> Part:
+    folder = version.root / paths.report("card", model)
+    return Part("card", artifacts=[(folder, "card")], md5=file_digest(version.root / paths.model_card(model), "md5"))
+
+
 def _data_use(version: Version, split: SplitName, context: str) -> DataUse:
     images = load_split(version.root / paths.RAW, split).images
     return DataUse(f"{version.values['data']['dataset']}-{split}", version.data_md5, images.shape, context)

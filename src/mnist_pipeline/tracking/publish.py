@@ -93,6 +93,14 @@ def publish_comparison(params: Params) -> None:
         add_comparison_row(opened(params.tracking), version, part, "stage")
 
 
+def publish_card(params: Params, model: str) -> None:
+    """Adds the model card to the row of the weights."""
+    version = work_tree(params)
+    part = content.card(version, model)
+    with never_costs_a_stage(params.tracking, SYNC_ADDS_IT):
+        rows.add_part(opened(params.tracking), version, model, part)
+
+
 def publish_export(params: Params, model: str, timings: Mapping[str, float]) -> None:
     """Adds the network, its parity and its latencies to the row of the weights."""
     version = work_tree(params)

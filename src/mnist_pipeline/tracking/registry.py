@@ -18,6 +18,9 @@ CHAMPION = "champion"
 PREVIOUS = "previous"
 MOST = 1000
 """Names of models that are looked through."""
+MOST_CHARACTERS = 5000
+"""Of a version's description: the width of MLflow's column, which PostgreSQL insists on."""
+ELSEWHERE = "\nThe rest of the card, and its pictures, are in the folder card of the run's artifacts.\n"
 ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
@@ -84,8 +87,8 @@ class Registry:
                 return model
         raise PipelineError("MLflow has no row of this ONNX file: run mnist-pipeline sync")
 
-    def register(self, name: str, model: LoggedModel, tags: Mapping[str, str]) -> RegisteredVersion:
-        """A new version of `name`, without an alias."""
+    def register(self, name: str, model: LoggedModel, tags: Mapping[str, str], card: str) -> RegisteredVersion:
+        """A new version of `name`, without an alias; its description is the model card, as far as there is room."""
         with told_in_one_line():
             self._make_name(name)
             made = self._client.create_model_version(
@@ -93,6 +96,7 @@ class Registry:
                 model.artifact_location,  # its address, models:/<id>, MLflow would look for in its default store
                 model.tags[ROW],
                 tags={**tags, "dvc.md5": model.tags["dvc.md5"]},
+                description=shortened(card, MOST_CHARACTERS),
                 model_id=model.model_id,
             )
             self._client.set_logged_model_tags(model.model_id, {REGISTERED: f"{name}/{made.version}"})
@@ -127,6 +131,16 @@ class Registry:
         for network in Path(local).rglob("*.onnx"):
             return network
         raise PipelineError(f"{version.name} version {version.version}: holds no ONNX file: give {CHAMPION} to another")
+
+
+def shortened(card: str, most: int) -> str:
+    """As many sections of a card as fit, with a word on where the rest is."""
+    kept, *sections = card.split("\n## ")
+    for section in sections:
+        if len(kept) + len(section) + len(ELSEWHERE) + 4 > most:
+            return kept + ELSEWHERE
+        kept += f"\n## {section}"
+    return kept
 
 
 def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> RegisteredVersion:

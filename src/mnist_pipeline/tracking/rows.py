@@ -26,7 +26,7 @@ from mnist_pipeline.tracking.store import Store
 
 ORIGIN = ("source", "git.commit", "mlflow.source.git.commit", "git.dirty", "dvc.exp_name", "dvc.baseline_rev")
 """Tags that tell where the weights come from, whoever writes the row."""
-LATER_STAGES = {"evaluate": "test/", "export": "onnx/"}
+LATER_STAGES = {"evaluate": "test/", "export": "onnx/", "card": "card/"}
 """The stages that add to a row, each with the prefix of its metrics; its parameters have its name."""
 
 
@@ -62,7 +62,7 @@ def lacks(row: Run, part: Part, newest: bool) -> bool:
 
 
 def add_part(store: Store, version: Version, model: str, part: Part) -> None:
-    """Adds what `evaluate` or `export` found to the row of the weights.
+    """Adds what `evaluate`, `export` or `card` made to the row of the weights.
 
     Where there is none (the training was a cache hit, or the server was down) the files make it.
     """

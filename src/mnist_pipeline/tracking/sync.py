@@ -5,7 +5,7 @@ Latencies and Data Docs, which are in no file of DVC's, it does not have.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from mnist_pipeline.history.revisions import Revision
 from mnist_pipeline.tracking import content, origin, rows
 from mnist_pipeline.tracking.alive import close_dead_runs
 from mnist_pipeline.tracking.comparison_rows import add_comparison_row
-from mnist_pipeline.tracking.content import Version
+from mnist_pipeline.tracking.content import Part, Version
 from mnist_pipeline.tracking.data_rows import add_data_row
 from mnist_pipeline.tracking.store import Store, open_store, told_in_one_line
 
@@ -28,6 +28,13 @@ NAMED = 3
 """How many missing files a message names."""
 RAW, GATE = str(paths.RAW), str(paths.VALIDATION / "metrics.json")
 COMPARISON = str(paths.COMPARISON / "metrics.json")
+
+
+LATER_PARTS: Mapping[str, Callable[[Version, str], Part]] = {
+    "evaluate": content.evaluation,
+    "export": lambda version, model: content.export(version, model, {}),
+    "card": content.card,
+}
 
 
 @dataclass
@@ -108,7 +115,7 @@ class _Sync:
                 return
             row, wrote = rows.find_or_make_row(self._store, version, model)
             for name in later:
-                part = content.evaluation(version, model) if name == "evaluate" else content.export(version, model, {})
+                part = LATER_PARTS[name](version, model)
                 if rows.lacks(row, part, newest=revision.commit is None):
                     rows.add_part(self._store, version, model, part)
                     wrote = True

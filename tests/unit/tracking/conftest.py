@@ -123,6 +123,10 @@ class Tracked:
             self.write(paths.int8(MODEL), "a network")
         publish.publish_export(self.params, MODEL, TIMINGS | {"int8/latency_ratio/batch_1": 0.5})
 
+    def card(self, text: str = "# A card") -> None:
+        self.write(paths.model_card(MODEL), text)
+        publish.publish_card(self.params, MODEL)
+
     @property
     def store(self) -> Store:
         return open_store(self.params.tracking.experiment)

@@ -212,6 +212,24 @@ def test_int8_that_is_not_offered_is_no_artifact(tracked) -> None:
     assert tracked.artifacts(tracked.row(), "export") == []
 
 
+def test_the_newest_card_is_among_the_artifacts_of_the_model_s_row(tracked) -> None:
+    tracked.train()
+    for text in ("# A card", "# Another card"):
+        tracked.card(text)
+        assert tracked.artifacts(tracked.row(), "card") == ["card/model_card.md"]
+        path = tracked.store.client.download_artifacts(tracked.row().info.run_id, "card/model_card.md")
+        assert Path(path).read_text() == text
+
+
+def test_the_card_stays_when_the_row_is_made_anew(tracked) -> None:
+    tracked.train()
+    tracked.evaluate()
+    tracked.card()
+    tracked.change("evaluate", mistakes=7)
+    tracked.evaluate()
+    assert tracked.artifacts(tracked.row(), "card") == ["card/model_card.md"]
+
+
 # ---------------------------------------------------------------- other settings of evaluation and export
 
 

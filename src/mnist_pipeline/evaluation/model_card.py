@@ -1,0 +1,193 @@
+"""A model card: what a model is for, what it was made from, how good it is and where it fails.
+
+After Mitchell et al. (2019), "Model cards for model reporting", FAT*. Every number is one of a report.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from markdown_it import MarkdownIt
+
+Report = Mapping[str, Any]
+STYLE = """
+body { font-family: system-ui, sans-serif; margin: 2em auto; max-width: 48em; padding: 0 1em; color: #222 }
+table { border-collapse: collapse; margin: .8em 0 } th, td { border-bottom: 1px solid #ccc; padding: .25em .9em }
+th, td { text-align: left } pre { background: #f4f4f4; padding: 1em; overflow-x: auto } img { max-width: 100% }
+"""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a card is of.
+
+    `settings` are the parameters of its training, `files` the path of each of its files with the MD5 that `dvc.lock`
+    has, and the two texts are what the people who publish it say.
+    """
+
+    model: str
+    dataset: str
+    label_names: Sequence[str]
+    intended_use: str
+    out_of_scope: str
+    settings: Mapping[str, Any]
+    files: Mapping[str, str]
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What the stages found, as their `metrics.json` have it; `compare` is of all models together."""
+
+    validate: Report
+    train: Report
+    evaluate: Report
+    export: Report
+    compare: Report
+
+
+def model_card(subject: Subject, reports: Reports) -> str:
+    """The card in Markdown."""
+    sections = (
+        _summary(subject, reports),
+        _use(subject),
+        _data(subject, reports),
+        _results(subject, reports),
+        _labels(reports.evaluate),
+        _against_others(subject, reports.compare),
+        _limits(reports.evaluate),
+        _loading(subject, reports.export),
+        _recipe(subject),
+    )
+    return "\n\n".join("\n".join(section) for section in sections) + "\n"
+
+
+def to_html(card: str, title: str, pictures: Mapping[str, bytes]) -> str:
+    """The card as a page that needs no other file; `pictures` are PNG files with what stands above each."""
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card)
+    shown = "".join(
+        f'<h2>{escape(name)}</h2><img alt="{escape(name)}" src="data:image/png;base64,{b64encode(content).decode()}">\n'
+        for name, content in pictures.items()
+    )
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{STYLE}</style></head><body>\n{body}{shown}</body></html>\n"
+    )
+
+
+def _summary(subject: Subject, reports: Reports) -> list[str]:
+    test, names = reports.evaluate, subject.label_names
+    return [
+        f"# Model card: {subject.model}, trained on {subject.dataset}",
+        "",
+        f"A network of {reports.train['parameters']:,} parameters that tells which of {len(names)} labels "
+        f"({names[0]} to {names[-1]}) a grey image of 28×28 pixels shows. It has {test['accuracy']:.2%} of "
+        f"{test['images']:,} test images right, with an interval of {test['accuracy_low']:.2%} to "
+        f"{test['accuracy_high']:.2%} at {subject.confidence:.0%}.",
+    ]
+
+
+def _use(subject: Subject) -> list[str]:
+    return ["## Use", "", f"**Intended:** {subject.intended_use}", "", f"**Not intended:** {subject.out_of_scope}"]
+
+
+def _data(subject: Subject, reports: Reports) -> list[str]:
+    gate, facts = reports.validate, reports.validate["facts"]
+    held_out = subject.settings["validation_size"]
+    return [
+        "## Data",
+        "",
+        f"{facts['train']['images'] - held_out:,} images for training, {held_out:,} held out of the training set to "
+        f"choose parameters by, {facts['test']['images']:,} for the test, by which nothing was chosen. The gate asked "
+        f"{gate['expectations']} expectations of them (suite `{gate['suite']}`), and all were met.",
+    ]
+
+
+def _results(subject: Subject, reports: Reports) -> list[str]:
+    test = reports.evaluate
+    interval = f"{test['accuracy_low']:.2%} to {test['accuracy_high']:.2%}"
+    rows = {
+        f"test accuracy ({subject.confidence:.0%} interval)": f"{test['accuracy']:.2%} ({interval})",
+        "errors": f"{test['errors']:,} of {test['images']:,}",
+        "accuracy on the held-out images": f"{reports.train['validation_accuracy']:.2%}",
+        "F1 score, mean over the labels": f"{test['f1']:.4f}",
+        "cross-entropy": f"{test['loss']:.4f}",
+        "expected calibration error": f"{test['expected_calibration_error']:.4f}",
+        "area under the risk-coverage curve": f"{test['area_under_risk']:.2e}",
+    }
+    return ["## Results on the test images", "", *_table(("measure", "value"), rows.items())]
+
+
+def _labels(test: Report) -> list[str]:
+    rows = [
+        (label, f"{found['precision']:.2%}", f"{found['recall']:.2%}", f"{found['f1']:.4f}", f"{found['support']:,}")
+        for label, found in test["per_class"].items()
+    ]
+    return _table(("label", "precision", "recall", "F1 score", "images"), rows)
+
+
+def _against_others(subject: Subject, compare: Report) -> list[str]:
+    lines = ["## Against the other models", ""]
+    for name, pair in compare["pairs"].items():
+        if subject.model in name.split(" against "):
+            lines += [
+                f"{name}: {100 * pair['difference']:+.2f} points of accuracy, interval "
+                f"{100 * pair['difference_low']:+.2f} to {100 * pair['difference_high']:+.2f}; exact McNemar "
+                f"p = {pair['p_value']:.2g}.",
+                "",
+            ]
+    return [
+        *lines,
+        f"All models miss the same {compare['missed_by_all']:,} images; of these, {compare['suspected_labels']:,} are "
+        "suspected to be labelled wrongly.",
+    ]
+
+
+def _limits(test: Report) -> list[str]:
+    """Where it fails: the least accurate part of the test images, and images that were changed."""
+    robustness = {name: value for name, value in test["robustness"].items() if name not in ("mean", "worst")}
+    rows = sorted(((name, f"{value:.1%}") for name, value in robustness.items()), key=lambda row: float(row[1][:-1]))
+    return [
+        "## Limits",
+        "",
+        f"On the least accurate quarter of the test images by ink, slant, stroke width or size it has "
+        f"{test['worst_slice']:.2%} right. Of images that were changed, over five strengths each:",
+        "",
+        *_table(("change", "accuracy"), rows),
+        "",
+        f"Over all of them {test['robustness']['mean']:.1%}, at worst {test['robustness']['worst']:.1%}.",
+    ]
+
+
+def _loading(subject: Subject, export: Report) -> list[str]:
+    network = next(path for path in subject.files if path.endswith(".onnx"))
+    return [
+        "## Loading it",
+        "",
+        "Raw pixels in, 0 to 255, bright on black, as in the training set; the network standardises them itself.",
+        "",
+        "```python",
+        "import numpy as np, onnxruntime",
+        "",
+        f'session = onnxruntime.InferenceSession("{network}")',
+        "images = np.zeros((1, 28, 28), np.uint8)",
+        'logits, probabilities = session.run(["logits", "probabilities"], {"image": images})',
+        "```",
+        "",
+        f"onnxruntime gives PyTorch's {export['images']:,} predictions, with logits within "
+        f"{export['max_logit_difference']:.1e}. The files, as `dvc.lock` names them:",
+        "",
+        *_table(("file", "MD5"), [(f"`{path}`", f"`{md5}`") for path, md5 in subject.files.items()]),
+    ]
+
+
+def _recipe(subject: Subject) -> list[str]:
+    rows = [(f"`{name}`", str(value)) for name, value in subject.settings.items()]
+    return ["## Recipe", "", *_table(("parameter", "value"), rows)]
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]

@@ -1,0 +1,112 @@
+"""A card says of a model what the reports say, and no more."""
+
+import re
+from typing import Any
+
+import pytest
+
+from mnist_pipeline.evaluation.model_card import Reports, Subject, model_card, to_html
+from mnist_pipeline.tracking.registry import ELSEWHERE, shortened
+
+SUBJECT = Subject(
+    model="lenet",
+    dataset="mnist",
+    label_names=["zero", "one"],
+    intended_use="To read digits.",
+    out_of_scope="Letters.",
+    settings={"seed": 42, "validation_size": 100, "epochs": 7, "augmentation.shear": 8.0},
+    files={"models/lenet/weights.safetensors": "aa11", "models/lenet/model.onnx": "bb22"},
+    confidence=0.95,
+)
+PAIR = {"difference": 0.0123, "difference_low": -0.001, "difference_high": 0.02, "p_value": 0.28}
+LABEL = {"precision": 0.9, "recall": 0.8, "f1": 0.8471, "support": 1234}
+EVALUATION: dict[str, Any] = {
+    "accuracy": 0.9876,
+    "accuracy_low": 0.98,
+    "accuracy_high": 0.99,
+    "errors": 25,
+    "images": 2000,
+    "f1": 0.9871,
+    "loss": 0.0456,
+    "expected_calibration_error": 0.0034,
+    "area_under_risk": 0.00012,
+    "worst_slice": 0.9512,
+    "per_class": {"zero": LABEL, "one": LABEL | {"recall": 0.7}},
+    "robustness": {"blur": 0.5, "shift": 0.93, "mean": 0.715, "worst": 0.11},
+}
+
+
+def reports(**changes: Any) -> Reports:
+    facts = {"train": {"images": 1100}, "test": {"images": 2000}}
+    found: dict[str, Any] = {
+        "validate": {"suite": "idx", "expectations": 59, "facts": facts},
+        "train": {"parameters": 61_706, "validation_accuracy": 0.97},
+        "evaluate": EVALUATION,
+        "export": {"images": 2000, "max_logit_difference": 7.6e-06},
+        "compare": {"pairs": {"lenet against mlp": PAIR}, "missed_by_all": 23, "suspected_labels": 8},
+    }
+    return Reports(**(found | changes))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "# Model card: lenet, trained on mnist",
+        "A network of 61,706 parameters that tells which of 2 labels (zero to one)",
+        "98.76% of 2,000 test images right, with an interval of 98.00% to 99.00% at 95%",
+        "**Intended:** To read digits.",
+        "**Not intended:** Letters.",
+        "1,000 images for training, 100 held out",
+        "59 expectations of them (suite `idx`)",
+        "| errors | 25 of 2,000 |",
+        "| accuracy on the held-out images | 97.00% |",
+        "| one | 90.00% | 70.00% | 0.8471 | 1,234 |",
+        "lenet against mlp: +1.23 points of accuracy, interval -0.10 to +2.00; exact McNemar p = 0.28.",
+        "miss the same 23 images; of these, 8 are suspected",
+        "95.12% right",
+        "Over all of them 71.5%, at worst 11.0%.",
+        "with logits within 7.6e-06",
+        "| `models/lenet/model.onnx` | `bb22` |",
+        "| `augmentation.shear` | 8.0 |",
+    ],
+)
+def test_a_card_says(said: str) -> None:
+    assert said in model_card(SUBJECT, reports())
+
+
+def test_the_changes_that_do_most_harm_come_first() -> None:
+    card = model_card(SUBJECT, reports())
+    assert card.index("| blur | 50.0% |") < card.index("| shift | 93.0% |")
+
+
+def test_pairs_of_other_models_are_left_out() -> None:
+    pairs = {"mlp against softmax": PAIR}
+    card = model_card(SUBJECT, reports(compare={"pairs": pairs, "missed_by_all": 0, "suspected_labels": 0}))
+    assert "McNemar" not in card
+
+
+def test_the_program_in_a_card_can_be_run_as_it_stands() -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", model_card(SUBJECT, reports()), re.DOTALL)
+    compile(program, "card", "exec")
+    assert 'InferenceSession("models/lenet/model.onnx")' in program
+
+
+def test_the_page_shows_tables_and_pictures_and_needs_no_other_file() -> None:
+    page = to_html(model_card(SUBJECT, reports()), "A <card>", {"Confusion & more": b"png"})
+    assert "<td>25 of 2,000</td>" in page
+    assert "<title>A &lt;card&gt;</title>" in page
+    assert '<h2>Confusion &amp; more</h2><img alt="Confusion &amp; more" src="data:image/png;base64,cG5n">' in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_no_markup_of_an_author_reaches_the_page() -> None:
+    page = to_html("<script>alert(1)</script>", "t", {})
+    assert "<script>" not in page
+
+
+def test_what_the_registry_has_no_room_for_is_left_out_by_sections() -> None:
+    card = "# Card\n\n## First\n\n" + "a" * 100 + "\n\n## Second\n\n" + "b" * 200 + "\n"
+    assert shortened(card, 5000) == card
+    short = shortened(card, 300)
+    assert short == "# Card\n\n## First\n\n" + "a" * 100 + "\n" + ELSEWHERE
+    assert len(short) <= 300
