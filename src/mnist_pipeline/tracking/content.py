@@ -20,6 +20,8 @@ EPOCH_METRICS = {
     "validation_accuracy": "val/accuracy",
 }
 """Columns of `history.csv`, and what MLflow calls them."""
+EVALUATION_PARTS = {"robustness": "robustness/", "attack": "robustness/attack_", "out_of_distribution": "ood/"}
+"""Parts of the report of `evaluate`, and how MLflow's names of their numbers begin; those of the rest are `test/`."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,12 @@ def evaluation(version: Version, model: str) -> Part:
     folder = version.root / paths.report("evaluate", model)
     metrics = read_json(folder / "metrics.json")
     del metrics["per_class"]  # a table among the artifacts: as charts they would bury the curves
-    robustness = metrics.pop("robustness", {})  # reports of earlier commits have none
+    parts = {prefix: metrics.pop(name, {}) for name, prefix in EVALUATION_PARTS.items()}  # earlier commits have fewer
+    numbers = {"test/": metrics, **parts}
     return Part(
         "evaluate",
         _texts(version.values["evaluate"], "evaluate."),
-        _numbers(metrics, "test/") | _numbers(robustness, "robustness/"),
+        {name: number for prefix, content in numbers.items() for name, number in _numbers(content, prefix).items()},
         [(folder, "evaluate")],
         _data_use(version, "test", "evaluation"),
         file_digest(folder / "metrics.json", "md5"),

@@ -26,8 +26,8 @@ from mnist_pipeline.tracking.store import Store
 
 ORIGIN = ("source", "git.commit", "mlflow.source.git.commit", "git.dirty", "dvc.exp_name", "dvc.baseline_rev")
 """Tags that tell where the weights come from, whoever writes the row."""
-LATER_STAGES = {"evaluate": "test/", "export": "onnx/", "card": "card/"}
-"""The stages that add to a row, each with the prefix of its metrics; its parameters have its name."""
+LATER_STAGES = {"evaluate": ("test/", "robustness/", "ood/"), "export": ("onnx/",), "card": ()}
+"""The stages that add to a row, each with the prefixes of its metrics; its parameters have its name."""
 
 
 def open_row(store: Store, version: Version, model: str, source: str) -> str:

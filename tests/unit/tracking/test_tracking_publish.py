@@ -55,6 +55,9 @@ def test_train_evaluate_and_export_fill_one_row(tracked) -> None:
     assert tracked.history(row, "train/learning_rate") == [(1, 0.1), (2, 0.05)]
     assert row.data.metrics["train/parameters"] == 4
     assert row.data.metrics["test/accuracy"] == 0.9
+    assert row.data.metrics["robustness/mean"] == 0.75
+    assert row.data.metrics["robustness/attack_16"] == 0.5
+    assert row.data.metrics["ood/fashion_mnist/auroc"] == 0.875
     assert not [name for name in row.data.metrics if "per_class" in name]
     assert row.data.metrics["onnx/max_logit_difference"] == 0.5
     assert row.data.metrics["onnx/latency_ms/batch_1/onnxruntime"] == 0.25
