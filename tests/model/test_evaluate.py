@@ -50,6 +50,12 @@ def test_the_reports_agree_with_each_other(workplace, model: str) -> None:
     assert slices.groupby("property")["errors"].sum().tolist() == [metrics["errors"]] * 4
     assert metrics["worst_slice"] == pytest.approx(slices["accuracy"].min(), abs=1e-6)
     assert metrics["robustness"]["mean"] == pytest.approx(robustness["accuracy"].mean(), abs=1e-6)
+    attack, strange = (pd.read_csv(folder / f"{name}.csv") for name in ("attack", "out_of_distribution"))
+    assert attack["strength"].tolist() == [0, *sorted(map(int, metrics["attack"]))]
+    assert attack["accuracy"][0] == pytest.approx(metrics["accuracy"])
+    assert metrics["attack"]["64"] == pytest.approx(attack["accuracy"].iloc[-1], abs=1e-6)
+    assert set(metrics["out_of_distribution"]) == set(strange["kind"])
+    assert metrics["out_of_distribution"]["blank"] == pytest.approx(dict(strange.iloc[-1, 1:]), abs=2e-6)
     assert metrics["temperature"] > 0
     assert metrics["loss_scaled"] != metrics["loss"]
     assert workplace.published == [(workplace.params, model)]
@@ -67,6 +73,10 @@ def test_the_reports_agree_with_each_other(workplace, model: str) -> None:
         "slices.png",
         "robustness.csv",
         "robustness.png",
+        "attack.csv",
+        "attack.png",
+        "out_of_distribution.csv",
+        "out_of_distribution.png",
     }
 
 
@@ -80,7 +90,7 @@ def test_a_second_run_gives_the_same_bytes(workplace) -> None:
 @pytest.mark.parametrize(
     ("setting", "changes"),
     [
-        ({"confidence": 0.5}, {"metrics.json", "slices.csv", "slices.png"}),
+        ({"confidence": 0.5}, {"metrics.json", "slices.csv", "slices.png", "reliability.csv", "reliability.png"}),
         ({"calibration_bins": 60}, {"metrics.json", "reliability.csv", "reliability.png"}),
         ({"mistakes": 2}, {"mistakes.png"}),
     ],
@@ -91,6 +101,16 @@ def test_every_setting_acts_on_its_reports_alone(workplace, setting: dict[str, f
     workplace.change("evaluate", **setting)
     evaluate.run(workplace.params, "mlp")
     assert {name for name, content in report("mlp").items() if content != before[name]} == changes
+
+
+def test_what_the_model_was_trained_on_is_no_stranger_to_it(workplace) -> None:
+    evaluate.run(workplace.params, "mlp")
+    metrics = paths.report("evaluate", "mlp") / "metrics.json"
+    before = read_json(metrics)["out_of_distribution"]
+    workplace.change("data", dataset="fashion-mnist")
+    evaluate.run(workplace.params, "mlp")
+    assert before.pop("fashion_mnist")["images"] == 500
+    assert read_json(metrics)["out_of_distribution"] == before
 
 
 def test_a_device_that_is_not_here_is_named(workplace) -> None:

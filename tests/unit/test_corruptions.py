@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from conftest import bars
 from mnist_pipeline.evaluation.corruptions import CORRUPTIONS, corrupted
-from mnist_pipeline.evaluation.metrics import robustness_summary
+from mnist_pipeline.evaluation.robustness import robustness_summary
 
 Corrupted = dict[tuple[str, int], NDArray[np.float64]]
 

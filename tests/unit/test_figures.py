@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from mnist_pipeline.evaluation.figures import (
+    draw_attack,
     draw_confusion,
     draw_missed_by_all,
     draw_mistakes,
+    draw_out_of_distribution,
     draw_reliability,
     draw_robustness,
     draw_selection,
@@ -28,7 +30,8 @@ def confusion(names: list[str], mistakes: int) -> pd.DataFrame:
 
 
 def reliability(*confidences: float) -> pd.DataFrame:
-    return pd.DataFrame({"confidence": confidences, "accuracy": confidences, "count": 10})
+    bounds = {"accuracy_low": 0.2, "accuracy_high": 1.0}
+    return pd.DataFrame({"confidence": confidences, "accuracy": confidences, "count": 10, **bounds})
 
 
 def mistakes(count: int, names: list[str]) -> tuple[np.ndarray, pd.DataFrame]:
@@ -50,10 +53,28 @@ def missed(
     return np.full((count, 28, 28), 99, np.uint8), table, [str(model) for model in range(models)]
 
 
-def robustness(*corruptions: str) -> tuple[pd.DataFrame, float, np.ndarray]:
+def robustness(*corruptions: str) -> tuple[pd.DataFrame, float, np.ndarray, int]:
     rows = [(name, strength, 1 - strength / 5) for name in corruptions for strength in range(1, 6)]
     table = pd.DataFrame(rows, columns=["corruption", "strength", "accuracy"])
-    return table, 0.99, np.full((len(corruptions), 28, 28), 99, np.uint8)
+    return table, 0.99, np.full((len(corruptions), 28, 28), 99, np.uint8), 3
+
+
+def attack(images: int) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+    table = pd.DataFrame({"strength": [0, 8], "accuracy": [0.9, 0.25]})
+    rows = [(strength, image, "T-shirt/top", strength == 0) for strength in (0, 8) for image in range(images)]
+    examples = pd.DataFrame(rows, columns=["strength", "image", "predicted", "right"])
+    return table, examples, np.full((len(rows), 28, 28), 99, np.uint8)
+
+
+def out_of_distribution(*kinds: str) -> tuple[pd.DataFrame, dict[str, np.ndarray], dict[str, np.ndarray], float]:
+    rows = [(kind, 0.5, 0.9, 0.1) for kind in kinds]
+    every = ("test images", *kinds)
+    return (
+        pd.DataFrame(rows, columns=["kind", "mean_confidence", "auroc", "fpr_at_95_tpr"]),
+        {kind: np.full(3, 7.0 + number) for number, kind in enumerate(every)},
+        {kind: np.full((9, 28, 28), 99, np.uint8) for kind in every},
+        6.5,
+    )
 
 
 def slices(*properties: str) -> pd.DataFrame:
@@ -73,9 +94,15 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "confusion without mistakes": lambda: draw_confusion(confusion(["0", "1"], 0)),
     "reliability": lambda: draw_reliability(reliability(0.3, 0.6, 0.9), reliability(0.4, 0.7), CALIBRATED),
     "reliability of one bin": lambda: draw_reliability(reliability(1.0), reliability(1.0), CALIBRATED),
-    "selection": lambda: draw_selection(pd.DataFrame({"coverage": [1.0, 0.9], "accuracy": [0.99, 1.0]})),
+    "selection": lambda: draw_selection(
+        pd.DataFrame({"coverage": [1.0, 0.9], "errors": [1, 0], "accuracy": [0.99, 1.0]})
+    ),
     "slices": lambda: draw_slices(slices("ink", "slant"), 0.95),
     "robustness": lambda: draw_robustness(*robustness("noise", "blur")),
+    "attack": lambda: draw_attack(*attack(2)),
+    "attack on one image": lambda: draw_attack(*attack(1)),
+    "out of distribution": lambda: draw_out_of_distribution(*out_of_distribution("blank", "uniform_noise")),
+    "one familiarity": lambda: draw_out_of_distribution(*out_of_distribution()),
     "mistakes": lambda: draw_mistakes(*mistakes(9, ["4", "9"]), total=56),
     "mistakes of long names": lambda: draw_mistakes(*mistakes(9, LONG_NAMES), total=9),
     "one mistake": lambda: draw_mistakes(*mistakes(1, ["4", "9"]), total=1),

@@ -89,14 +89,18 @@ def predictions(rows: list[tuple[float, bool]]) -> pd.DataFrame:
 
 
 def test_reliability_bins_are_closed_above_and_empty_ones_are_left_out() -> None:
-    table = reliability_table(predictions([(0.25, True), (0.2, False), (0.5, True), (0.75, False), (1.0, True)]), 4)
+    table = reliability_table(
+        predictions([(0.25, True), (0.2, False), (0.5, True), (0.75, False), (1.0, True)]), 4, 0.95
+    )
     assert table["count"].tolist() == [2, 1, 1, 1]
     assert table["accuracy"].tolist() == [0.5, 1, 0, 1]
     assert table["confidence"].tolist() == pytest.approx([0.225, 0.5, 0.75, 1])
+    bounds = [wilson_interval(right, images, 0.95) for right, images in ((1, 2), (1, 1), (0, 1), (1, 1))]
+    assert list(zip(table["accuracy_low"], table["accuracy_high"], strict=True)) == bounds
 
 
 def test_calibration_error_by_hand() -> None:
-    table = reliability_table(predictions([(0.9, True), (0.9, True), (0.9, False), (0.4, False)]), 2)
+    table = reliability_table(predictions([(0.9, True), (0.9, True), (0.9, False), (0.4, False)]), 2, 0.95)
     assert expected_calibration_error(table) == pytest.approx(3 / 4 * (0.9 - 2 / 3) + 1 / 4 * 0.4)
 
 

@@ -20,6 +20,8 @@ from mnist_pipeline.evaluation.comparison import together
 
 BLUE, ORANGE, GREY = "#1f6fb4", "#c8500a", "#666666"
 DOTS_PER_INCH = 110
+EXAMPLES = 4
+"""Images of each kind that is out of distribution."""
 
 
 @matplotlib.style.context("default")
@@ -50,23 +52,23 @@ def draw_confusion(confusion: pd.DataFrame) -> bytes:
 
 @matplotlib.style.context("default")
 def draw_reliability(reliability: pd.DataFrame, scaled: pd.DataFrame, summary: Mapping[str, float]) -> bytes:
-    """Accuracy against confidence for each bin, and beneath it how many images each bin holds.
+    """Accuracy against confidence for each bin, with its interval, and beneath it how many images each bin holds.
 
     Args:
-        reliability: columns confidence, accuracy and count.
+        reliability: columns confidence, accuracy, accuracy_low, accuracy_high and count.
         scaled: the same after temperature scaling.
         summary: the calibration errors and the temperature.
     """
-    figure = Figure(figsize=(5, 5.6), layout="constrained")
+    figure = Figure(figsize=(5, 6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
-    above.plot(reliability["confidence"], reliability["accuracy"], color=BLUE, marker="o", label="as it is")
-    label = f"at temperature {summary['temperature']:.2f}"
-    above.plot(scaled["confidence"], scaled["accuracy"], color=ORANGE, marker="s", markersize=4, label=label)
-    above.set(xlim=(0, 1.02), ylim=(0, 1.02), ylabel="accuracy")
-    errors = summary["expected_calibration_error"], summary["expected_calibration_error_scaled"]
-    above.set_title("Expected calibration error {:.4f}, scaled {:.4f}".format(*errors), fontsize=11)
-    above.legend(loc="upper left", frameon=False)
+    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    above.text(0.03, 0.08, "perfect calibration", rotation=45, rotation_mode="anchor", color=GREY, fontsize=9)
+    error, error_scaled = summary["expected_calibration_error"], summary["expected_calibration_error_scaled"]
+    _draw_accuracies(above, reliability, BLUE, "o", f"as it is: expected calibration error {error:.4f}")
+    label = f"at temperature {summary['temperature']:.2f}: {error_scaled:.4f}"
+    _draw_accuracies(above, scaled, ORANGE, "s", label)
+    above.set(xlim=(0, 1.02), ylim=(-0.02, 1.02), ylabel="accuracy")
+    figure.legend(loc="outside upper left", frameon=False)
     below.bar(reliability["confidence"], reliability["count"], width=0.02, color=BLUE)
     below.set(xlabel="confidence", ylabel="images", yscale="log", ylim=(0.5, None))
     for axes in (above, below):
@@ -74,36 +76,53 @@ def draw_reliability(reliability: pd.DataFrame, scaled: pd.DataFrame, summary: M
     return _png(figure)
 
 
+def _draw_accuracies(axes: Axes, bins: pd.DataFrame, color: str, marker: str, label: str) -> None:
+    """Points without a line: between bins of few images it would leap, and draw the eye to what means least."""
+    reach = _reach(bins["accuracy"], bins["accuracy_low"], bins["accuracy_high"])
+    axes.errorbar(
+        bins["confidence"],
+        bins["accuracy"],
+        yerr=reach,
+        fmt=marker,
+        color=color,
+        linewidth=1,
+        markersize=5,
+        label=label,
+    )
+
+
 @matplotlib.style.context("default")
 def draw_selection(selection: pd.DataFrame) -> bytes:
-    """The share of errors among what is answered, against the share that is left to a person.
+    """The share of errors among what is answered, for each share that is left to a person.
 
-    `selection` has columns coverage and accuracy.
+    `selection` has columns coverage, errors and accuracy.
     """
-    figure = Figure(figsize=(5, 3.6), layout="constrained")
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
     axes = figure.subplots()
     left, errors = 100 * (1 - selection["coverage"]), 100 * (1 - selection["accuracy"])
-    axes.plot(left, errors, color=BLUE, marker="o")
-    axes.set(xlabel="images left to a person, %", ylabel="errors in the others, %", ylim=(0, None))
-    axes.set_title(f"{errors.iloc[0]:.2f} % errors where every image is answered", fontsize=11)
+    bars = axes.bar(range(len(selection)), errors, color=BLUE)
+    axes.bar_label(bars, [f"{count:,}" for count in selection["errors"]], padding=2, fontsize=9)
+    axes.set_xticks(range(len(selection)), [f"{share:.3g}" for share in left])
+    axes.set(xlabel="least confident images, left to a person, %", ylabel="errors in the others, %")
+    axes.set_title("Errors that remain, their number above each bar", fontsize=11, pad=10)
     axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 
 
 @matplotlib.style.context("default")
 def draw_slices(slices: pd.DataFrame, accuracy: float) -> bytes:
-    """The accuracy on each part of the images with its interval, beside that on all.
+    """The accuracy on each part of the images with its interval, beside that on all; properties stand apart.
 
     `slices` has columns property, least, most, accuracy, accuracy_low and accuracy_high.
     """
-    figure = Figure(figsize=(6.2, 0.32 * len(slices) + 1.2), layout="constrained")
+    properties = pd.factorize(slices["property"])[0]
+    rows = np.arange(len(slices)) + 0.7 * properties
+    figure = Figure(figsize=(6.2, 0.32 * (rows[-1] + 1) + 1.2), layout="constrained")
     axes = figure.subplots()
-    rows = np.arange(len(slices))
     middle, low, high = (100 * slices[name] for name in ("accuracy", "accuracy_low", "accuracy_high"))
-    reach = np.maximum([middle - low, high - middle], 0)  # rounding may put an end on the wrong side
-    axes.errorbar(middle, rows, xerr=reach, fmt="o", color=BLUE, capsize=2)
+    axes.errorbar(middle, rows, xerr=_reach(middle, low, high), fmt="o", color=BLUE, capsize=2)
     axes.axvline(100 * accuracy, color=GREY, linestyle="--", linewidth=1)
-    names = [f"{row.property} {row.least:.3g} to {row.most:.3g}" for row in slices.itertuples()]
+    names = [f"{row.property} {row.least:.3g} to {row.most:.3g}".replace("-", "−") for row in slices.itertuples()]
     axes.set_yticks(rows, names)
     axes.invert_yaxis()
     axes.set(xlabel="accuracy, %")
@@ -113,20 +132,21 @@ def draw_slices(slices: pd.DataFrame, accuracy: float) -> bytes:
 
 
 @matplotlib.style.context("default")
-def draw_robustness(robustness: pd.DataFrame, clean: float, examples: NDArray[np.uint8]) -> bytes:
-    """Accuracy under each corruption (rows) at each strength (columns), beside an example of its middle strength.
+def draw_robustness(robustness: pd.DataFrame, clean: float, examples: NDArray[np.uint8], shown: int) -> bytes:
+    """Accuracy under each corruption (rows) at each strength (columns), beside an example of one strength.
 
     Args:
         robustness: columns corruption, strength and accuracy.
         clean: the accuracy on images as they are.
         examples: `[corruptions, height, width]`, in the order of the rows.
+        shown: the strength of the examples.
     """
     table = robustness.pivot(index="corruption", columns="strength", values="accuracy")
     table = table.loc[robustness["corruption"].unique()]
     figure = Figure(figsize=(6.2, 0.5 * len(table) + 1.2), layout="constrained")
     pictures, axes = figure.subplots(1, 2, width_ratios=[1, 9])
     pictures.imshow(np.vstack(list(examples)), cmap="gray", vmin=0, vmax=255, aspect="auto")
-    pictures.set_axis_off()
+    pictures.set(xticks=[], yticks=[], xlabel=f"at {shown}")
     axes.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for (row, column), accuracy in np.ndenumerate(table):
         color = "black" if accuracy > 0.5 else "white"
@@ -137,6 +157,86 @@ def draw_robustness(robustness: pd.DataFrame, clean: float, examples: NDArray[np
     mean = robustness["accuracy"].mean()
     axes.set_title(f"Accuracy under corruption: {mean:.1%} in the mean, {clean:.1%} without", fontsize=11)
     return _png(figure)
+
+
+@matplotlib.style.context("default")
+def draw_attack(attack: pd.DataFrame, examples: pd.DataFrame, images: NDArray[np.uint8]) -> bytes:
+    """Accuracy at each strength of an attack, and beneath it what becomes of some images and of their predictions.
+
+    Args:
+        attack: columns strength and accuracy, the strength 0 among them.
+        examples: a row for each image at each strength, with columns strength, image, predicted and right.
+        images: `[rows of examples, height, width]`.
+    """
+    places = {strength: column for column, strength in enumerate(attack["strength"])}
+    rows = examples["image"].nunique()
+    figure = Figure(figsize=(1.05 * len(places) + 0.6, 2.2 + 1.25 * rows), layout="constrained")
+    grid = figure.add_gridspec(1 + rows, len(places), height_ratios=[1.8, *[1] * rows])
+    above = figure.add_subplot(grid[0, :])
+    bars = above.bar(range(len(places)), 100 * attack["accuracy"], color=BLUE, width=0.6)
+    above.bar_label(bars, [f"{accuracy:.1%}" for accuracy in attack["accuracy"]], padding=2, fontsize=9)
+    above.set_xticks(range(len(places)), [str(strength) for strength in places])
+    above.set(xlim=(-0.5, len(places) - 0.5), ylim=(0, 100), ylabel="accuracy, %")
+    above.set_xlabel("grey levels of 255 by which each pixel changes at most")
+    above.set_title("Accuracy under a one-step attack, and what images are taken for", fontsize=11, pad=14)
+    above.spines[["top", "right"]].set_visible(False)
+    columns = (examples[name] for name in ("image", "strength", "predicted", "right"))
+    for number, strength, predicted, right, image in zip(*columns, images, strict=True):
+        axes = figure.add_subplot(grid[1 + number, places[strength]])
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_axis_off()
+        color, weight = (GREY, "normal") if right else (ORANGE, "bold")
+        axes.set_title(f"→ {predicted}", fontsize=9, color=color, fontweight=weight, pad=2)
+    return _png(figure)
+
+
+@matplotlib.style.context("default")
+def draw_out_of_distribution(
+    detection: pd.DataFrame,
+    scores: Mapping[str, NDArray[np.float64]],
+    examples: Mapping[str, NDArray[np.uint8]],
+    least: float,
+) -> bytes:
+    """How familiar each kind of image is, beside some of them, and the bound that 95 % of the test images reach.
+
+    Args:
+        detection: columns kind, mean_confidence, auroc and fpr_at_95_tpr.
+        scores: the familiarities of the images of each kind; the first kind are the test images.
+        examples: images `[M, height, width]` of each kind, of which the first few are shown.
+        least: the bound.
+    """
+    captions = {
+        row.kind: f"confidence {row.mean_confidence:.1%}, AUROC {row.auroc:.3f}, let through {row.fpr_at_95_tpr:.1%}"
+        for row in detection.itertuples()
+    }
+    figure = Figure(figsize=(7.2, 1.05 * len(scores) + 1.1), layout="constrained")
+    figure.suptitle(
+        "How familiar images are that are none of the classes\n95 % of the test images are right of the dashed line",
+        fontsize=11,
+    )
+    everything = np.concatenate(list(scores.values()))
+    edges = np.histogram_bin_edges(everything, 80)
+    grid = figure.subplots(len(scores), 2, width_ratios=[2, 5], squeeze=False)
+    for (pictures, axes), (kind, values) in zip(grid, scores.items(), strict=True):
+        _draw_row(pictures, examples[kind], kind.replace("_", " "))
+        axes.hist(values, edges, color=ORANGE if kind in captions else BLUE)
+        axes.axvline(least, color=GREY, linestyle="--", linewidth=1)
+        axes.set(xlim=(edges[0], edges[-1]), yticks=[])
+        axes.set_title(captions.get(kind, ""), fontsize=9, loc="left", pad=3)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    for axes in grid[:-1, 1]:
+        axes.tick_params(labelbottom=False)
+    grid[-1, 1].set_xlabel("familiarity, log Σ exp(logit)")
+    return _png(figure)
+
+
+def _draw_row(axes: Axes, images: NDArray[np.uint8], title: str) -> None:
+    """Some of the images side by side, from all of their order."""
+    chosen = images[:: max(1, len(images) // EXAMPLES)][:EXAMPLES]
+    parted = np.pad(chosen, ((0, 0), (0, 0), (1, 1)), constant_values=255)
+    axes.imshow(np.hstack(list(parted)), cmap="gray", vmin=0, vmax=255)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=10, loc="left", pad=3)
 
 
 @matplotlib.style.context("default")
@@ -160,6 +260,11 @@ def draw_mistakes(images: NDArray[np.uint8], mistakes: pd.DataFrame, total: int)
     for axes, image, caption, row in zip(grid, images, captions, mistakes.itertuples(), strict=False):
         _draw_mistake(axes, image, caption, f"{row.confidence:.1%}  #{row.image}")
     return _png(figure)
+
+
+def _reach(middle: pd.Series, low: pd.Series, high: pd.Series) -> NDArray[np.float64]:
+    """Of an interval on either side; not below 0, as rounding may put an end on the wrong side."""
+    return np.maximum([middle - low, high - middle], 0)
 
 
 def _heading(shown: int, total: int) -> str:

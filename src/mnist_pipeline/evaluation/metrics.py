@@ -50,7 +50,7 @@ def evaluate(logits: Tensor, labels: Tensor, label_names: Sequence[str], confide
     confusion = confusion_table(predictions, label_names)
     by_class = class_table(confusion)
     occurring = by_class[(confusion.sum(axis=0) + confusion.sum(axis=1) > 0).to_numpy()]
-    reliability = reliability_table(predictions, bins)
+    reliability = reliability_table(predictions, bins, confidence)
     numbers = {
         "accuracy": correct / images,
         "accuracy_low": low,
@@ -119,9 +119,10 @@ def confusion_table(predictions: pd.DataFrame, label_names: Sequence[str]) -> pd
     return counts.reindex(index=list(label_names), columns=list(label_names), fill_value=0)
 
 
-def reliability_table(predictions: pd.DataFrame, bins: int) -> pd.DataFrame:
+def reliability_table(predictions: pd.DataFrame, bins: int, confidence: float) -> pd.DataFrame:
     """Mean confidence, accuracy and count of images in each of `bins` equal intervals of confidence that holds any.
 
+    `accuracy_low` and `accuracy_high` bound the accuracy with the given confidence.
     The intervals are open below and closed above, as in Guo et al. (2017), "On calibration of modern neural
     networks", ICML. (torchmetrics puts a confidence of exactly 1 into a further bin of its own.)
     """
@@ -129,21 +130,15 @@ def reliability_table(predictions: pd.DataFrame, bins: int) -> pd.DataFrame:
     interval = torch.bucketize(torch.tensor(predictions["confidence"].to_numpy()), edges).numpy()
     correct = predictions["label"] == predictions["predicted"]
     groups = predictions.assign(correct=correct).groupby(interval)
-    table = {"confidence": groups["confidence"].mean(), "accuracy": groups["correct"].mean(), "count": groups.size()}
-    return pd.DataFrame(table).reset_index(drop=True)
+    counts = groups.size()
+    right = groups["correct"].sum()
+    bounds = [wilson_interval(*numbers, confidence) for numbers in zip(right, counts, strict=True)]
+    low, high = np.array(bounds).T
+    table = {"confidence": groups["confidence"].mean(), "accuracy": right / counts, "count": counts}
+    return pd.DataFrame({**table, "accuracy_low": low, "accuracy_high": high}).reset_index(drop=True)
 
 
 def expected_calibration_error(reliability: pd.DataFrame) -> float:
     """Mean distance of confidence from accuracy over the bins, weighted by their images; Guo et al. (2017)."""
     distance = (reliability["accuracy"] - reliability["confidence"]).abs()
     return float((distance * reliability["count"]).sum() / reliability["count"].sum())
-
-
-def robustness_summary(robustness: pd.DataFrame) -> dict[str, float]:
-    """Mean accuracy over all corruptions and strengths, the worst, and the mean over the strengths of each corruption.
-
-    `robustness` has a row for each corruption and strength, with its accuracy.
-    """
-    means = robustness.groupby("corruption", sort=False)["accuracy"].mean()
-    summary = {"mean": robustness["accuracy"].mean(), "worst": robustness["accuracy"].min(), **means}
-    return {str(name): round(float(value), DECIMALS) for name, value in summary.items()}

@@ -8,28 +8,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.data.catalog import TEST_LABELS
 from mnist_pipeline.data.dataset import Split, load_split, stratified_split
 from mnist_pipeline.devices import choose_device, make_deterministic
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.evaluation import figures
+from mnist_pipeline.evaluation import attack, figures, robustness
 from mnist_pipeline.evaluation.calibration import fit_temperature
-from mnist_pipeline.evaluation.corruptions import CORRUPTIONS, corrupted
-from mnist_pipeline.evaluation.metrics import DECIMALS, Evaluation, evaluate, robustness_summary
+from mnist_pipeline.evaluation.metrics import DECIMALS, Evaluation, evaluate
+from mnist_pipeline.evaluation.out_of_distribution import (
+    detection_summary,
+    detection_table,
+    familiarity,
+    least_familiarity,
+    out_of_distribution_images,
+)
 from mnist_pipeline.evaluation.predictions import predict_logits
 from mnist_pipeline.evaluation.selection import area_under_risk, selection_table
 from mnist_pipeline.evaluation.slices import slice_table
 from mnist_pipeline.files import write_bytes, write_json, write_text
 from mnist_pipeline.models import load_classifier
 from mnist_pipeline.params import Params
-
-SHOWN = 3
-"""The strength of which each corruption shows an example."""
-ROUNDS = sum(len(strengths) for _, strengths in CORRUPTIONS.values())
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,16 @@ def _measure(
     )
     selection = selection_table(found.predictions)
     slices = slice_table(split.images, (logits.argmax(1) == labels).numpy(), settings.confidence)
-    robustness, examples = _robustness(classifier, split, device, model)
+    parts = [
+        _robustness(model, classifier, split, device, found.summary["accuracy"]),
+        _attack(model, classifier, names, split, device),
+        _out_of_distribution(classifier, split, device, logits, params.data.dataset),
+    ]
     summary = found.summary | {
         "temperature": round(temperature, 4),
         **{f"{name}_scaled": scaled.summary[name] for name in ("loss", "expected_calibration_error")},
         "area_under_risk": round(area_under_risk(found.predictions), DECIMALS),
         "worst_slice": round(float(slices["accuracy"].min()), DECIMALS),
-        "robustness": robustness_summary(robustness),
     }
     tables = {
         "predictions": found.predictions,
@@ -83,7 +87,6 @@ def _measure(
         "reliability": found.reliability,
         "selection": selection,
         "slices": slices,
-        "robustness": robustness,
     }
     pictures = {
         "confusion": figures.draw_confusion(found.confusion),
@@ -91,9 +94,45 @@ def _measure(
         "mistakes": _mistakes(found, split, settings.mistakes),
         "selection": figures.draw_selection(selection),
         "slices": figures.draw_slices(slices, summary["accuracy"]),
-        "robustness": figures.draw_robustness(robustness, summary["accuracy"], examples),
     }
-    return Report(summary, tables, pictures)
+    return _joined([Report(summary, tables, pictures), *parts])
+
+
+def _robustness(model: str, classifier: nn.Module, split: Split, device: torch.device, clean: float) -> Report:
+    with console.progress(f"evaluate {model}: corruptions", robustness.ROUNDS * len(split)) as advance:
+        table, examples = robustness.robustness_table(classifier, split.images, split.labels, device, advance)
+    picture = figures.draw_robustness(table, clean, examples, robustness.SHOWN)
+    return Report({"robustness": robustness.robustness_summary(table)}, {"robustness": table}, {"robustness": picture})
+
+
+def _attack(model: str, classifier: nn.Module, names: Sequence[str], split: Split, device: torch.device) -> Report:
+    with console.progress(f"evaluate {model}: attack", attack.ROUNDS * len(split)) as advance:
+        found = attack.attack(classifier, split.images, split.labels, names, device, advance)
+    picture = figures.draw_attack(found.table, found.examples, found.images)
+    return Report({"attack": attack.attack_summary(found.table)}, {"attack": found.table}, {"attack": picture})
+
+
+def _out_of_distribution(
+    classifier: nn.Module, split: Split, device: torch.device, logits: Tensor, dataset: str
+) -> Report:
+    """`logits` are those of the test images."""
+    kinds = out_of_distribution_images(split.images, dataset)
+    others = {kind: predict_logits(classifier, images, device) for kind, images in kinds.items()}
+    table = detection_table(logits, others)
+    scores = {kind: familiarity(outputs) for kind, outputs in {"test images": logits, **others}.items()}
+    examples = {"test images": split.images, **kinds}
+    least = least_familiarity(scores["test images"])
+    picture = figures.draw_out_of_distribution(table, scores, examples, least)
+    name = "out_of_distribution"
+    return Report({name: detection_summary(table)}, {name: table}, {name: picture})
+
+
+def _joined(reports: Sequence[Report]) -> Report:
+    return Report(
+        {key: value for report in reports for key, value in report.summary.items()},
+        {name: table for report in reports for name, table in report.tables.items()},
+        {name: picture for report in reports for name, picture in report.pictures.items()},
+    )
 
 
 def _write(folder: Path, report: Report) -> None:
@@ -111,21 +150,6 @@ def _check_labels(split: Split, label_names: list[str], model: str) -> None:
             f"{paths.RAW / TEST_LABELS}: image {unknown[0]} has label {split.labels[unknown[0]]}, but {model} was "
             f"trained on labels 0 to {len(label_names) - 1}: give the training set images of every label"
         )
-
-
-def _robustness(
-    classifier: nn.Module, split: Split, device: torch.device, model: str
-) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
-    """Accuracy under each corruption at each strength, and the first image under the middle strength of each."""
-    rows, examples = [], []
-    with console.progress(f"evaluate {model}: corruptions", ROUNDS * len(split)) as advance:
-        for name, strength, images in corrupted(split.images):
-            predicted = predict_logits(classifier, images, device).argmax(1).numpy()
-            rows.append((name, strength, float((predicted == split.labels).mean())))
-            if strength == SHOWN:
-                examples.append(images[0])
-            advance(len(split))
-    return pd.DataFrame(rows, columns=["corruption", "strength", "accuracy"]), np.stack(examples)
 
 
 def _temperature(classifier: nn.Module, params: Params, device: torch.device) -> float:
