@@ -8,10 +8,12 @@ from typing import Any
 
 import yaml
 
+import pictures
 import recipe
 import same_bytes
 import speed
 import speed_tables
+from mnist_pipeline.serving.session import OLDEST_ONNXRUNTIME
 from report import in_page
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +48,7 @@ def measured(name: str) -> Any:
 def test_the_tables_of_measurements_are_those_of_the_last_measurement() -> None:
     """Each is made from a file in benchmarks/results, against the parameters as they are now."""
     tables = recipe.tables() | speed_tables.tables(measured("speed")) | same_bytes.tables(measured("same_bytes"))
+    tables |= pictures.tables(measured("pictures"))
     pages = {page.name: page.read_text() for page in (ROOT / "docs").glob("*.md")}
     assert {name: in_page(text, tables) for name, text in pages.items()} == pages
     everything = "".join(pages.values())
@@ -62,6 +65,11 @@ def test_the_recipe_of_the_tutorial_is_the_same_in_the_makefile_and_in_the_measu
 def test_the_fast_recipe_of_the_page_is_the_one_that_is_measured() -> None:
     values = re.findall(r"--set-param train\.lenet\.(\S+)=(\S+)", (ROOT / "docs/speed.md").read_text())
     assert {key: yaml.safe_load(value) for key, value in values} == speed.FAST
+
+
+def test_the_oldest_onnxruntime_of_the_page_is_the_one_that_is_tested() -> None:
+    (named,) = re.findall(r"runs in onnxruntime (\S+), of", (ROOT / "docs/serving.md").read_text())
+    assert named == OLDEST_ONNXRUNTIME
 
 
 def test_links_between_pages_lead_somewhere() -> None:
