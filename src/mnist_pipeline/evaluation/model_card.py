@@ -157,8 +157,25 @@ def _limits(test: Report) -> list[str]:
         "",
         *_table(("change", "accuracy"), rows),
         "",
-        f"Over all of them {test['robustness']['mean']:.1%}, at worst {test['robustness']['worst']:.1%}.",
+        f"Over all of them {test['robustness']['mean']:.1%}, at worst {test['robustness']['worst']:.1%}. "
+        f"One step of an attack (fast gradient sign) leaves {_attacked(test['attack'])}.",
+        "",
+        "Images that show none of its labels get one all the same. Of these, the share that a bound on the logits lets "
+        "through where it lets 95 % of the test images through:",
+        "",
+        *_table(
+            ("images", "mean confidence", "let through"),
+            [
+                (kind.replace("_", " "), f"{found['mean_confidence']:.0%}", f"{found['fpr_at_95_tpr']:.1%}")
+                for kind, found in test["out_of_distribution"].items()
+            ],
+        ),
     ]
+
+
+def _attacked(accuracies: Mapping[str, float]) -> str:
+    by_strength = sorted((int(strength), accuracy) for strength, accuracy in accuracies.items())
+    return ", ".join(f"{accuracy:.1%} at {strength} grey levels" for strength, accuracy in by_strength)
 
 
 def _loading(subject: Subject, export: Report) -> list[str]:
