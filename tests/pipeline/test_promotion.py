@@ -149,6 +149,14 @@ def test_every_name_of_a_model_leads_to_its_origin(trained) -> None:
     assert {entry["artifact"] for entry in by_commit} == {ONNX, "models/mlp/weights.safetensors"}
 
 
+def test_lineage_leads_from_a_comparison_to_the_models(trained) -> None:
+    printed = trained.run("mnist-pipeline", "lineage", "reports/compare/metrics.json")
+    assert "\n  stage      compare\n" in printed
+    assert "\n  models     mlp\n" in printed
+    weights = file_digest(trained.path / "models/mlp/weights.safetensors", "md5")
+    assert f"mlp-{weights[:7]} " in printed
+
+
 def test_lineage_says_what_it_cannot_know(trained) -> None:
     stranger = trained.path.parent / "stranger.onnx"
     shutil.copy(trained.path / ONNX, stranger)

@@ -148,14 +148,19 @@ def _show(lineage: Lineage) -> None:
         str(paths.RAW): lineage.data_md5,
         "runs": "; ".join(f"{run.name} {run.run_id} {run.status}" for run in lineage.runs),
         "registry": "; ".join(" ".join([v.name, f"version {v.version}", *v.aliases]) for v in lineage.versions),
-        **{section: " ".join(_leaves(content)) for section, content in lineage.parameters.items() if section != LONG},
-        "says": " ".join(_leaves(lineage.says)),
+        **{section: _told(content) for section, content in lineage.parameters.items() if section != LONG},
+        "says": _told(lineage.says),
         "not known": "; ".join(lineage.unknown),
     }
     console.print(lineage.artifact, markup=False)
     for title, text in lines.items():
         if text:
             console.print(f"  {title:<11}{text}", markup=False)
+
+
+def _told(section: dict[str, Any] | list[str]) -> str:
+    """A section of the parameters in one line; `models` is a list."""
+    return " ".join(_leaves(section) if isinstance(section, dict) else section)
 
 
 def _leaves(content: dict[str, Any], prefix: str = "") -> list[str]:
