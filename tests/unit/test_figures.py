@@ -158,3 +158,27 @@ def test_long_names_widen_the_grid_and_more_mistakes_heighten_it() -> None:
 def test_pixels_reach_the_picture() -> None:
     images, rows = mistakes(1, ["4", "9"])
     assert draw_mistakes(images, rows, total=1) != draw_mistakes(images + 100, rows, total=1)
+
+
+def test_what_an_attack_does_to_the_images_and_their_predictions_reaches_the_picture() -> None:
+    table, examples, images = attack(2)
+    before = draw_attack(table, examples, images)
+    assert draw_attack(table, examples, images + 100) != before
+    assert draw_attack(table, examples.assign(right=True), images) != before
+    assert draw_attack(table, examples.assign(predicted="Coat"), images) != before
+
+
+def test_what_is_out_of_distribution_is_shown_beside_its_familiarity() -> None:
+    table, scores, images, least = out_of_distribution("blank", "uniform_noise")
+    before = draw_out_of_distribution(table, scores, images, least)
+    assert draw_out_of_distribution(table, scores | {"blank": np.full(3, 7.9)}, images, least) != before
+    assert draw_out_of_distribution(table, scores, images | {"blank": images["blank"] + 100}, least) != before
+    assert draw_out_of_distribution(table.assign(auroc=0.5), scores, images, least) != before
+    assert draw_out_of_distribution(table, scores, images, least + 1) != before
+
+
+def test_the_intervals_of_the_reliability_reach_the_picture() -> None:
+    table = reliability(0.3, 0.6)
+    before = draw_reliability(table, table, CALIBRATED)
+    assert draw_reliability(table.assign(accuracy_low=0.1), table, CALIBRATED) != before
+    assert draw_reliability(table, table.assign(accuracy_high=0.7), CALIBRATED) != before
