@@ -2,6 +2,7 @@
 
     python benchmarks/gate.py damages [--other FOLDER]
     python benchmarks/gate.py halves --count 200
+    python benchmarks/gate.py growth
     python benchmarks/gate.py tables
 
 Each damaged copy of `data/raw` is judged as the stage `validate` would, by the suite of MNIST. A damage of a share of
@@ -11,28 +12,36 @@ results go to `benchmarks/results/gate.json`, and `tables` brings the tables of 
 
 import argparse
 import json
+import resource
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter, zoom
 
 from mnist_pipeline import paths
 from mnist_pipeline.data import catalog
+from mnist_pipeline.data.augment import random_distortion
 from mnist_pipeline.data.dataset import SPLIT_FILES, Split, SplitName, load_split, stratified_split
 from mnist_pipeline.data.idx import format_idx
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.params import Suite, load_params
 from mnist_pipeline.validation.expectations import judge
 from mnist_pipeline.validation.profile import image_tables, whole_set_facts
-from report import table, write_in_pages
+from report import processor, table, write_in_pages
 
 RESULTS = Path(__file__).parent / "results/gate.json"
 Splits = dict[SplitName, Split]
 Change = Callable[[np.ndarray], np.ndarray]
+SIZES = (7_000, 70_000, 700_000)
+PART = 10_000
 SHARES = {"all": 1.0, "1 %": 0.01, "0.1 %": 0.001}
 random = np.random.default_rng(0)
 FIRST = np.arange(10_000)
@@ -40,14 +49,19 @@ FIRST = np.arange(10_000)
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("damages", "halves", "tables"))
+    parser.add_argument("what", choices=("damages", "halves", "growth", "one", "tables"))
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--other", type=Path)
+    parser.add_argument("--images", type=int)
     arguments = parser.parse_args()
     if arguments.what == "damages":
         measure_damages(arguments.other)
     elif arguments.what == "halves":
         measure_halves(arguments.count)
+    elif arguments.what == "growth":
+        measure_growth()
+    elif arguments.what == "one":
+        measure_one(arguments.images)
     else:
         write_in_pages(tables())
 
@@ -76,6 +90,45 @@ def measure_halves(count: int) -> None:
             alarms.append({"seed": seed, "by": found})
         print(seed, found, flush=True)  # noqa: T201
     keep("halves", {"count": count, "alarms": alarms})
+
+
+def measure_growth() -> None:
+    rows = []
+    for images in SIZES:
+        command = [sys.executable, __file__, "one", "--images", str(images)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        print(rows[-1], flush=True)  # noqa: T201
+    keep("growth", {"processor": processor(), "rows": rows})
+
+
+def measure_one(images: int) -> None:
+    """Judges so many images of both splits together, six for training to one for the test; tells what it took."""
+    splits: Splits = {
+        name: of_size(split, images * share // 7) for (name, split), share in zip(clean().items(), (6, 1), strict=True)
+    }
+    suite, before = load_params().validate_.suites["idx"], peak_memory()
+    begun = time.perf_counter()
+    judged(splits, suite)
+    seconds, memory = time.perf_counter() - begun, peak_memory()
+    print(json.dumps({"images": images, "seconds": seconds, "MiB": memory, "MiB before": before}))  # noqa: T201
+
+
+def of_size(split: Split, count: int) -> Split:
+    """As many images of a split, distorted at random where there are not enough."""
+    if count <= len(split):
+        return split.take(np.arange(count))
+    settings = load_params().training("lenet").augmentation.model_dump()
+    generator = torch.Generator().manual_seed(0)
+    images = np.empty((count, *split.images.shape[1:]), np.uint8)
+    for start in range(0, count, PART):
+        part = np.arange(start, min(start + PART, count))
+        images[part] = random_distortion(torch.tensor(split.images[part % len(split)]), generator, **settings).round()
+    return Split(images, np.resize(split.labels, count))
+
+
+def peak_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def half(split: Split, seed: int) -> Split:
@@ -307,9 +360,22 @@ def tables() -> Mapping[str, str]:
     rows = [row for row in known["damages"] if row["damage"] != "none"]
     lines = [[row["damage"], row["amount"], ", ".join(row["by"][:3]) or "**not seen**"] for row in rows]
     caught = sum(bool(row["by"]) for row in rows)
+    growth = [
+        [
+            f"{row['images']:,}",
+            f"{row['seconds']:.0f} s",
+            f"{1e6 * row['seconds'] / row['images']:.0f} µs",
+            f"{row['MiB']:,.0f} MiB",
+        ]
+        for row in known["growth"]["rows"]
+    ]
     halves = known["halves"]
     said = f"{caught} of {len(rows)} are caught, {caught / len(rows):.0%}; of {halves['count']} undamaged halves, "
-    return {"damages": said + f"{len(halves['alarms'])} are refused.\n\n" + table(("damage", "amount", "by"), lines)}
+    grown = table(("images", "time", "for each", "most memory"), growth)
+    return {
+        "gate growth": grown,
+        "damages": said + f"{len(halves['alarms'])} are refused.\n\n" + table(("damage", "amount", "by"), lines),
+    }
 
 
 if __name__ == "__main__":

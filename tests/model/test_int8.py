@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from conftest import bars
 from mnist_pipeline import paths
+from mnist_pipeline.evaluation.offer import judge
 from mnist_pipeline.files import read_json
 from mnist_pipeline.models import Classifier, Description, build
 from mnist_pipeline.serving.int8 import to_int8
 from mnist_pipeline.serving.novelty import least_familiarity
-from mnist_pipeline.serving.offer import judge
 from mnist_pipeline.serving.onnx_export import ServedClassifier, to_bytes, to_onnx
 from mnist_pipeline.serving.session import logits, open_session
 from mnist_pipeline.stages import export

@@ -249,16 +249,8 @@ def draw_mistakes(images: NDArray[np.uint8], mistakes: pd.DataFrame, total: int)
         total: how many mistakes there are, shown or not.
     """
     captions = [f"{row.label} → {row.predicted}" for row in mistakes.itertuples()]
-    width = max(1.05, 0.085 * max(map(len, captions), default=0))
-    columns = max(4, ceil(sqrt(2 * len(mistakes) / width)))
-    rows = ceil(len(mistakes) / columns)
-    figure = Figure(figsize=(columns * width, 0.6 + rows * 1.4), layout="constrained")
-    figure.suptitle(_heading(len(mistakes), total), fontsize=11)
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat) if rows else []
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, image, caption, row in zip(grid, images, captions, mistakes.itertuples(), strict=False):
-        _draw_mistake(axes, image, caption, f"{row.confidence:.1%}  #{row.image}")
+    details = [f"{row.confidence:.1%}  #{row.image}" for row in mistakes.itertuples()]
+    figure, _ = _captioned(_heading(len(mistakes), total), images, captions, details)
     return _png(figure)
 
 
@@ -273,10 +265,24 @@ def _heading(shown: int, total: int) -> str:
     return f"The {shown:,} most confident of {total:,} mistakes\ntrue → predicted, confidence, number"
 
 
-def _draw_mistake(axes: Axes, image: NDArray[np.uint8], caption: str, details: str) -> None:
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-    axes.set_title(caption, fontsize=10, color=ORANGE, fontweight="bold", pad=3)
-    axes.text(0.5, -0.04, details, fontsize=7, color=GREY, ha="center", va="top", transform=axes.transAxes)
+def _captioned(
+    heading: str, images: NDArray[np.uint8], captions: Sequence[str], details: Sequence[str]
+) -> tuple[Figure, list[Axes]]:
+    """A grid of images `[N, height, width]`, about as wide as high, each between its caption and its details."""
+    width = max(1.05, 0.085 * max(map(len, captions), default=0), 0.062 * max(map(len, details), default=0))
+    columns = max(4, ceil(sqrt(2 * len(captions) / width)))
+    rows = ceil(len(captions) / columns)
+    lines = heading.count("\n") + 1
+    figure = Figure(figsize=(columns * width, 0.1 + 0.25 * lines + rows * 1.4), layout="constrained")
+    figure.suptitle(heading, fontsize=11)
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat) if rows else []
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, image, caption, detail in zip(grid, images, captions, details, strict=False):
+        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+        axes.set_title(caption, fontsize=10, color=ORANGE, fontweight="bold", pad=3)
+        axes.text(0.5, -0.04, detail, fontsize=7, color=GREY, ha="center", va="top", transform=axes.transAxes)
+    return figure, grid
 
 
 @matplotlib.style.context("default")
@@ -298,18 +304,8 @@ def draw_missed_by_all(images: NDArray[np.uint8], missed: pd.DataFrame, models: 
         f"{', '.join(f'{value:.0%}' for value in values)}  #{image}"
         for image, values in zip(missed["image"], confidences, strict=True)
     ]
-    width = max(1.15, 0.085 * max(map(len, captions), default=0), 0.062 * max(map(len, details), default=0))
-    columns = max(4, ceil(sqrt(2 * len(missed) / width)))
-    rows = ceil(len(missed) / columns)
-    figure = Figure(figsize=(columns * width, 0.85 + rows * 1.4), layout="constrained")
-    figure.suptitle(_missed_heading(len(missed), total, models), fontsize=11)
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat) if rows else []
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, image, caption, detail, suspected in zip(
-        grid, images, captions, details, missed["suspected_label"], strict=False
-    ):
-        _draw_mistake(axes, image, caption, detail)
+    figure, grid = _captioned(_missed_heading(len(missed), total, models), images, captions, details)
+    for axes, suspected in zip(grid, missed["suspected_label"], strict=False):
         if suspected:
             axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=BLUE, linewidth=2))
     return _png(figure)

@@ -194,10 +194,20 @@ def _loading(subject: Subject, export: Report) -> list[str]:
         "```",
         "",
         f"onnxruntime gives PyTorch's {export['images']:,} predictions, with logits within "
-        f"{export['max_logit_difference']:.1e}. The files, as `dvc.lock` names them:",
+        f"{export['max_logit_difference']:.1e}. {_int8(export['int8'])}The files, as `dvc.lock` names them:",
         "",
         *_table(("file", "MD5"), [(f"`{path}`", f"`{md5}`") for path, md5 in subject.files.items()]),
     ]
+
+
+def _int8(found: Report) -> str:
+    if not found["offered"]:
+        return ""
+    low, high = (100 * found[f"accuracy_difference_{end}"] for end in ("low", "high"))
+    return (
+        f"In INT8 it takes {found['size_ratio']:.0%} of the bytes, at {100 * found['accuracy_difference']:+.2f} "
+        f"points of accuracy, interval {low:+.2f} to {high:+.2f}. "
+    )
 
 
 def _recipe(subject: Subject) -> list[str]:

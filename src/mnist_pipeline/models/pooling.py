@@ -14,9 +14,9 @@ VECTOR = 16
 def halve(x: Tensor) -> Tensor:
     """The maximum of each 2×2 square of `x`, `[N, channels, height, width]` with even sides.
 
-    While a network with few channels trains on a CPU, PyTorch's own pooling takes longer than the convolution before
-    it; this one compares whole rows. The values are the same. Where a maximum stands twice in a square, the gradient
-    may go to the other place.
+    PyTorch's own takes as long for few channels as for `VECTOR`; while a network trains on a CPU, this one compares
+    whole rows instead. The values are the same. Where a maximum stands twice in a square, the gradient may go to the
+    other place.
     """
     if x.device.type == "cpu" and x.requires_grad and x.shape[1] < VECTOR:
         halved: Tensor = _Halve.apply(x.permute(0, 2, 3, 1).float()).permute(0, 3, 1, 2)  # bfloat16 compares slowly

@@ -10,13 +10,13 @@ from mnist_pipeline import console, paths
 from mnist_pipeline.data.dataset import load_split
 from mnist_pipeline.devices import make_deterministic
 from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.evaluation.offer import Offer, judge
 from mnist_pipeline.files import write_bytes, write_json
 from mnist_pipeline.models import load_classifier
 from mnist_pipeline.params import Params
 from mnist_pipeline.serving.int8 import to_int8
 from mnist_pipeline.serving.latency import measure_latency
 from mnist_pipeline.serving.novelty import least_familiarity
-from mnist_pipeline.serving.offer import Offer, judge
 from mnist_pipeline.serving.onnx_export import OPSET, ServedClassifier, to_bytes, to_onnx
 from mnist_pipeline.serving.parity import Parity, compare
 from mnist_pipeline.serving.session import logits, open_session

@@ -1,6 +1,9 @@
 """How near the nearest other image is: an image that stands twice, if ever so slightly changed, has one beside it."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 REACH = 128.0
@@ -16,36 +19,33 @@ SAMPLE = 5000
 CHUNK = 10_000
 
 
-def nearest_distances(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """From each image `[N, height, width]` to the nearest other: Euclidean, in grey levels, and at most `REACH`."""
+def nearest_distances(images: NDArray[np.uint8], contents: Sequence[str]) -> NDArray[np.float64]:
+    """From each image `[N, height, width]` to the nearest other: Euclidean, in grey levels, and at most `REACH`.
+
+    `contents` has something for each image that is the same for equal images alone, such as a digest.
+    """
     rows = images.reshape(len(images), -1)
-    contents, place, count = _distinct(rows)
-    projected = _projected(rows[contents])
-    distance = np.where(count > 1, 0, _to_candidates(rows, contents, projected))
+    place, _ = pd.factorize(np.asarray(contents, dtype=object))
+    _, first, count = np.unique(place, return_index=True, return_counts=True)
+    distance = np.where(count > 1, 0, _to_candidates(rows, first, _projected(rows, first)))
     found: NDArray[np.float64] = distance[place]
     return found
 
 
-def _distinct(rows: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """One row of each content, for each row the place of its content there, and how many rows each content has."""
-    whole = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1]))).ravel()
-    _, contents, place, count = np.unique(whole, return_index=True, return_inverse=True, return_counts=True)
-    return contents, place, count
-
-
-def _projected(rows: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Coordinates `[N, dimensions]` along the principal components of a sample."""
-    sample = rows[np.random.default_rng(0).permutation(len(rows))[:SAMPLE]].astype(np.float64)
+def _projected(rows: NDArray[np.uint8], contents: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Coordinates `[contents, dimensions]` of some rows along the principal components of a sample of them."""
+    sample = rows[contents[np.random.default_rng(0).permutation(len(contents))[:SAMPLE]]].astype(np.float64)
     mean = sample.mean(0)
     values, vectors = np.linalg.eigh((sample - mean).T @ (sample - mean))
     directions = vectors[:, np.argsort(-values)[:DIMENSIONS]]
-    parts = [rows[start : start + CHUNK] - mean for start in range(0, len(rows), CHUNK)]
+    parts = (rows[contents[start : start + CHUNK]] - mean for start in range(0, len(contents), CHUNK))
     return np.concatenate([part @ directions for part in parts])
 
 
 def _to_candidates(
     rows: NDArray[np.uint8], contents: NDArray[np.int64], projected: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    """Of each content, by one of its rows, to the nearest of those that are near where it was projected to."""
     from scipy.spatial import cKDTree
 
     tree = cKDTree(projected, balanced_tree=False, compact_nodes=False)

@@ -27,18 +27,19 @@ def image_tables(splits: Mapping[SplitName, Split]) -> dict[SplitName, pd.DataFr
     These columns are `contradiction`, how much another label fits better (see `agreement`), and `nearest`, the distance
     to the nearest image of both splits (see `neighbours`).
     """
-    against, nearest = contradictions(splits), _nearest(splits)
-    return {
-        name: image_table(name, split).assign(contradiction=against[name], nearest=nearest[name])
-        for name, split in splits.items()
-    }
+    tables = {name: image_table(name, split) for name, split in splits.items()}
+    against, nearest = contradictions(splits), _nearest(splits, tables)
+    return {name: table.assign(contradiction=against[name], nearest=nearest[name]) for name, table in tables.items()}
 
 
-def _nearest(splits: Mapping[SplitName, Split]) -> dict[SplitName, NDArray[np.float64]]:
+def _nearest(
+    splits: Mapping[SplitName, Split], tables: Mapping[SplitName, pd.DataFrame]
+) -> dict[SplitName, NDArray[np.float64]]:
     train, test = splits["train"].images, splits["test"].images
+    contents = {name: table["content"].tolist() for name, table in tables.items()}
     if train.shape[1:] != test.shape[1:]:
-        return {name: nearest_distances(split.images) for name, split in splits.items()}
-    found = nearest_distances(np.concatenate([train, test]))
+        return {name: nearest_distances(split.images, contents[name]) for name, split in splits.items()}
+    found = nearest_distances(np.concatenate([train, test]), contents["train"] + contents["test"])
     return {"train": found[: len(train)], "test": found[len(train) :]}
 
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
+
+from mnist_pipeline.evaluation.comparison import mcnemar
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ def judge(
     """
     right, right_before = int8 == labels, float32 == labels
     won, lost = int((right & ~right_before).sum()), int((~right & right_before).sum())
-    p_value = float(binomtest(lost, won + lost).pvalue) if won + lost else 1.0
-    low, high = difference_interval(won, lost, len(labels), 1 - significance)
+    p_value = mcnemar(won, lost)
+    low, high = adjusted_interval(won, lost, len(labels), 1 - significance)
     smaller, worse = sizes[0] < sizes[1], lost > won and p_value < significance
     return Offer(
         offered=smaller and not worse,
@@ -62,8 +64,10 @@ def judge(
     )
 
 
-def difference_interval(won: int, lost: int, images: int, confidence: float) -> tuple[float, float]:
-    """Of the difference of two accuracies on the same images; it has a width also where neither won any.
+def adjusted_interval(won: int, lost: int, images: int, confidence: float) -> tuple[float, float]:
+    """Of the difference of two accuracies on the same images.
+
+    It has a width also where neither won any, as is usual of INT8, and where the bootstrap's would have none.
 
     Bonett and Price (2012), "Adjusted Wald confidence interval for a difference of binomial proportions based on paired
     data", Journal of Educational and Behavioral Statistics 37(4), 479-488.
