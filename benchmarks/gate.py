@@ -1,13 +1,15 @@
 """What the gate catches: MNIST damaged in every way that data go wrong, and undamaged halves of it.
 
     python benchmarks/gate.py damages [--other FOLDER]
+    python benchmarks/gate.py profiled --other FOLDER
     python benchmarks/gate.py halves --count 200
     python benchmarks/gate.py growth
     python benchmarks/gate.py tables
 
 Each damaged copy of `data/raw` is judged as the stage `validate` would, by the suite of MNIST. A damage of a share of
-the images is done to that share of both splits, drawn at random. `--other` names the files of another data set. The
-results go to `benchmarks/results/gate.json`, and `tables` brings the tables of the documentation up to date.
+the images is done to that share of both splits, drawn at random. `--other` names the files of another data set, which
+`profiled` damages in the place of MNIST and judges by the suite that they propose themselves. The results go to
+`benchmarks/results/gate.json`, and `tables` brings the tables of the documentation up to date.
 """
 
 import argparse
@@ -35,6 +37,7 @@ from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.params import Suite, load_params
 from mnist_pipeline.validation.expectations import judge
 from mnist_pipeline.validation.profile import image_tables, whole_set_facts
+from mnist_pipeline.validation.proposal import propose
 from report import processor, table, write_in_pages
 
 RESULTS = Path(__file__).parent / "results/gate.json"
@@ -49,13 +52,15 @@ FIRST = np.arange(10_000)
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("damages", "halves", "growth", "one", "tables"))
+    parser.add_argument("what", choices=("damages", "profiled", "halves", "growth", "one", "tables"))
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--other", type=Path)
     parser.add_argument("--images", type=int)
     arguments = parser.parse_args()
     if arguments.what == "damages":
-        measure_damages(arguments.other)
+        keep("damages", measured(load_params().validate_.suites["mnist"], paths.RAW, arguments.other))
+    elif arguments.what == "profiled":
+        keep("profiled", measured(proposed(clean(arguments.other)), arguments.other, None))
     elif arguments.what == "halves":
         measure_halves(arguments.count)
     elif arguments.what == "growth":
@@ -66,17 +71,21 @@ def main() -> None:
         write_in_pages(tables())
 
 
-def measure_damages(other: Path | None) -> None:
-    suite = load_params().validate_.suites["mnist"]
+def measured(suite: Suite, folder: Path, other: Path | None) -> list[dict[str, Any]]:
     rows = []
-    for damage, amount, make in cases(other):
+    for damage, amount, make in cases(folder, other):
         try:
-            found = judged(make(clean()), suite)
+            found = judged(make(clean(folder)), suite)
         except PipelineError as error:
             found = {"a file that cannot be read": str(error)}
         rows.append({"damage": damage, "amount": amount, "by": list(found)})
         print(damage, amount, list(found), sep=" | ", flush=True)  # noqa: T201
-    keep("damages", rows)
+    return rows
+
+
+def proposed(splits: Splits) -> Suite:
+    tables = image_tables(splits)
+    return Suite(**propose(tables, whole_set_facts(splits, tables), exact_counts=False))
 
 
 def measure_halves(count: int) -> None:
@@ -144,11 +153,11 @@ def judged(splits: Splits, suite: Suite) -> dict[str, str]:
     return {failure.column.split("/")[1 if "/" in failure.column else 0]: failure.observed for failure in failures}
 
 
-def clean() -> Splits:
-    return {name: load_split(paths.RAW, name) for name in SPLIT_FILES}
+def clean(folder: Path = paths.RAW) -> Splits:
+    return {name: load_split(folder, name) for name in SPLIT_FILES}
 
 
-def cases(other: Path | None) -> Iterator[tuple[str, str, Callable[[Splits], Splits]]]:
+def cases(folder: Path, other: Path | None) -> Iterator[tuple[str, str, Callable[[Splits], Splits]]]:
     """Each damage, its amount, and what does it to clean data."""
     yield "none", "", lambda splits: splits
     yield from label_cases()
@@ -156,7 +165,7 @@ def cases(other: Path | None) -> Iterator[tuple[str, str, Callable[[Splits], Spl
         for amount, share in SHARES.items():
             yield name, amount, partial(change_images, change, share)
     yield from set_cases()
-    yield from file_cases()
+    yield from file_cases(folder)
     if other:
         yield "another data set", "all", lambda splits: {name: load_split(other, name) for name in splits}
 
@@ -314,15 +323,15 @@ def lose(share: float, splits: Splits) -> Splits:
     return splits | {"train": splits["train"].take(rest)}
 
 
-def file_cases() -> Iterator[tuple[str, str, Callable[[Splits], Splits]]]:
+def file_cases(clean: Path) -> Iterator[tuple[str, str, Callable[[Splits], Splits]]]:
     for name, change in FILES.items():
-        yield name, "1 file", partial(from_changed_file, *change)
+        yield name, "1 file", partial(from_changed_file, clean, *change)
 
 
-def from_changed_file(file: str, change: Callable[[bytes], bytes], splits: Splits) -> Splits:
+def from_changed_file(clean: Path, file: str, change: Callable[[bytes], bytes], splits: Splits) -> Splits:
     with tempfile.TemporaryDirectory() as folder:
         for name in catalog.FILE_NAMES:
-            content = (paths.RAW / name).read_bytes()
+            content = (clean / name).read_bytes()
             (Path(folder) / name).write_bytes(change(content) if name == file else content)
         return {name: load_split(Path(folder), name) for name in splits}
 
@@ -355,11 +364,17 @@ def keep(name: str, value: object) -> None:
     RESULTS.write_text(json.dumps(known | {name: value}, indent=1) + "\n")
 
 
+def told(rows: list[dict[str, Any]]) -> tuple[str, list[list[str]]]:
+    """How many of the damages are caught, and a line for each."""
+    damaged = [row for row in rows if row["damage"] != "none"]
+    caught = sum(bool(row["by"]) for row in damaged)
+    lines = [[row["damage"], row["amount"], ", ".join(row["by"][:3]) or "**not seen**"] for row in damaged]
+    return f"{caught} of {len(damaged)} are caught, {caught / len(damaged):.0%}", lines
+
+
 def tables() -> Mapping[str, str]:
     known = json.loads(RESULTS.read_text())
-    rows = [row for row in known["damages"] if row["damage"] != "none"]
-    lines = [[row["damage"], row["amount"], ", ".join(row["by"][:3]) or "**not seen**"] for row in rows]
-    caught = sum(bool(row["by"]) for row in rows)
+    caught, lines = told(known["damages"])
     growth = [
         [
             f"{row['images']:,}",
@@ -370,11 +385,13 @@ def tables() -> Mapping[str, str]:
         for row in known["growth"]["rows"]
     ]
     halves = known["halves"]
-    said = f"{caught} of {len(rows)} are caught, {caught / len(rows):.0%}; of {halves['count']} undamaged halves, "
-    grown = table(("images", "time", "for each", "most memory"), growth)
+    alarms = f"; of {halves['count']} undamaged halves, {len(halves['alarms'])} are refused.\n\n"
+    by_proposal, every = told(known["profiled"])
     return {
-        "gate growth": grown,
-        "damages": said + f"{len(halves['alarms'])} are refused.\n\n" + table(("damage", "amount", "by"), lines),
+        "gate growth": table(("images", "time", "for each", "most memory"), growth),
+        "damages": caught + alarms + table(("damage", "amount", "by"), lines),
+        "profiled": f"{by_proposal}; not seen:\n\n"
+        + table(("damage", "amount"), [line[:2] for line in every if "not seen" in line[2]]),
     }
 
 

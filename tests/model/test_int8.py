@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from conftest import bars
 from mnist_pipeline import paths
-from mnist_pipeline.evaluation.offer import judge
+from mnist_pipeline.data.dataset import stratified_split
+from mnist_pipeline.evaluation.offer import Cost, cost
 from mnist_pipeline.files import read_json
 from mnist_pipeline.models import Classifier, Description, build
 from mnist_pipeline.serving.int8 import to_int8
@@ -186,12 +188,28 @@ def test_what_is_significantly_less_accurate_is_not_written(
         return changed
 
     monkeypatch.setattr(export, "to_int8", opposite)
-    monkeypatch.setattr(export, "judge", lambda labels, int8, float32, *rest: judge(float32, int8, float32, *rest))
+    monkeypatch.setattr(export, "cost", lambda labels, int8, float32, *rest: cost(float32, int8, float32, *rest))
     export.run(workplace.params, "mlp")
     found = read_json(paths.report("export", "mlp") / "metrics.json")["int8"]
     assert (found["offered"], found["reason"]) == (False, "significantly less accurate")
     assert list(paths.int8("mlp").parent.iterdir()) == []
     assert "INT8 is not offered: significantly less accurate: " in capfd.readouterr().err
+
+
+def test_the_held_out_images_choose_and_the_test_images_only_tell(workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def watched(labels: np.ndarray, *predictions: Any) -> Cost:
+        asked.append(len(labels))
+        found = cost(labels, *predictions)
+        return replace(found, lost=50, p_value=0.001) if len(labels) == 100 else found
+
+    monkeypatch.setattr(export, "cost", watched)
+    export.run(workplace.params, "mlp")
+    found = read_json(paths.report("export", "mlp") / "metrics.json")["int8"]
+    assert asked == [workplace.params.train.validation_size, 200]
+    assert (found["offered"], found["reason"]) == (False, "significantly less accurate")
+    assert (found["held_out"]["lost"], found["lost"]) == (50, 0)
 
 
 def test_calibration_sees_training_images_alone(workplace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,4 +222,6 @@ def test_calibration_sees_training_images_alone(workplace, monkeypatch: pytest.M
     monkeypatch.setattr(export, "to_int8", watched)
     export.run(workplace.params, "mlp")
     (images,) = seen
-    np.testing.assert_array_equal(images, bars(400, 1)[0])
+    train, labels = bars(400, 1)
+    kept, _ = stratified_split(labels, workplace.params.train.validation_size, workplace.params.train.seed)
+    np.testing.assert_array_equal(images, train[kept])

@@ -1,6 +1,7 @@
 """A card says of a model what the reports say, and no more."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ def reports(**changes: Any) -> Reports:
         "| fashion mnist | 63% | 0.4% |",
         "with logits within 7.6e-06",
         "| `models/lenet/model.onnx` | `bb22` |",
-        "In INT8 it takes 32% of the bytes, at +0.01 points of accuracy, interval -0.02 to +0.04. The files",
+        "In INT8 it takes 32% of the bytes, at +0.01 points of accuracy, interval -0.02 to +0.04. Its files:",
         "| `augmentation.shear` | 8.0 |",
     ],
 )
@@ -94,6 +95,24 @@ def test_int8_that_is_not_offered_is_not_told_of() -> None:
 def test_the_changes_that_do_most_harm_come_first() -> None:
     card = model_card(SUBJECT, reports())
     assert card.index("| blur | 50.0% |") < card.index("| shift | 93.0% |")
+
+
+def test_labels_keep_their_order_and_what_would_end_a_cell() -> None:
+    per_class = {"one": LABEL, "b|c": LABEL, "zero": LABEL}
+    subject = replace(SUBJECT, label_names=["zero", "one", "b|c"])
+    card = model_card(subject, reports(evaluate=EVALUATION | {"per_class": per_class}))
+    assert card.index("| zero | 90") < card.index("| one | 90") < card.index(r"| b\|c | 90")
+
+
+def test_a_model_alone_is_compared_with_none() -> None:
+    card = model_card(SUBJECT, reports(compare={"pairs": {}, "missed_by_all": 25, "suspected_labels": 3}))
+    assert "other models" not in card
+    assert "Of the images that it misses, 3 are suspected" in card
+
+
+def test_what_people_say_makes_no_section_of_its_own() -> None:
+    card = model_card(replace(SUBJECT, intended_use="Digits.\n\n## Results\n\nAll right."), reports())
+    assert "**Intended:** Digits. ## Results All right.\n" in card
 
 
 def test_pairs_of_other_models_are_left_out() -> None:

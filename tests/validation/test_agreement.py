@@ -31,7 +31,7 @@ def test_no_image_learns_from_its_own_label(splits: Splits) -> None:
 
 def test_images_beyond_the_sample_are_judged_too(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agreement, "SAMPLE", 200)
-    monkeypatch.setattr(agreement, "CHUNK", 33)
+    monkeypatch.setattr(agreement, "CHUNK_PIXELS", 33 * 784)
     found = contradictions(splits | {"train": relabelled(splits["train"], *range(0, 400, 40))})["train"]
     assert np.flatnonzero(found > CONTRADICTED).tolist() == list(range(0, 400, 40))
 
@@ -40,6 +40,12 @@ def test_the_same_images_get_the_same_answers(splits: Splits) -> None:
     first, second = contradictions(splits), contradictions(splits)
     for name in splits:
         np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_large_images_take_no_more_features_than_small_ones() -> None:
+    for side in (28, 29, 64, 224):
+        features = agreement._encoder(np.zeros((3, side, side), np.uint8))(np.zeros((2, side, side), np.uint8))
+        assert features.shape[1] <= 1 + agreement.PATCHES * agreement.PARTS**2
 
 
 @pytest.mark.parametrize("images", [np.zeros((3, 28, 28)), np.full((1, 1, 1), 7), np.full((4, 2, 9), 255)])

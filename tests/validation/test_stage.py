@@ -116,6 +116,8 @@ def test_bad_data_are_refused_with_a_table_and_no_reports(
 
 
 def test_files_that_cannot_be_read_are_a_failed_run_too(workplace: Workplace) -> None:
+    validate.run(workplace.params)
+    workplace.published.clear()
     labels = paths.RAW / TRAIN_LABELS
     labels.write_bytes(labels.read_bytes()[:-1])
     with pytest.raises(PipelineError, match=TRAIN_LABELS):

@@ -23,8 +23,8 @@ th, td { text-align: left } pre { background: #f4f4f4; padding: 1em; overflow-x:
 class Subject:
     """What a card is of.
 
-    `settings` are the parameters of its training, `files` the path of each of its files with the MD5 that `dvc.lock`
-    has, and the two texts are what the people who publish it say.
+    `settings` are the parameters of its training, `files` the path of each of its files with its MD5, and the two texts
+    are what the people who publish it say.
     """
 
     model: str
@@ -55,7 +55,7 @@ def model_card(subject: Subject, reports: Reports) -> str:
         _use(subject),
         _data(subject, reports),
         _results(subject, reports),
-        _labels(reports.evaluate),
+        _labels(subject, reports.evaluate),
         _against_others(subject, reports.compare),
         _limits(reports.evaluate),
         _loading(subject, reports.export),
@@ -90,7 +90,8 @@ def _summary(subject: Subject, reports: Reports) -> list[str]:
 
 
 def _use(subject: Subject) -> list[str]:
-    return ["## Use", "", f"**Intended:** {subject.intended_use}", "", f"**Not intended:** {subject.out_of_scope}"]
+    intended, not_intended = (" ".join(text.split()) for text in (subject.intended_use, subject.out_of_scope))
+    return ["## Use", "", f"**Intended:** {intended}", "", f"**Not intended:** {not_intended}"]
 
 
 def _data(subject: Subject, reports: Reports) -> list[str]:
@@ -120,15 +121,18 @@ def _results(subject: Subject, reports: Reports) -> list[str]:
     return ["## Results on the test images", "", *_table(("measure", "value"), rows.items())]
 
 
-def _labels(test: Report) -> list[str]:
+def _labels(subject: Subject, test: Report) -> list[str]:
+    every = ((label, test["per_class"][label]) for label in subject.label_names)
     rows = [
         (label, f"{found['precision']:.2%}", f"{found['recall']:.2%}", f"{found['f1']:.4f}", f"{found['support']:,}")
-        for label, found in test["per_class"].items()
+        for label, found in every
     ]
     return _table(("label", "precision", "recall", "F1 score", "images"), rows)
 
 
 def _against_others(subject: Subject, compare: Report) -> list[str]:
+    if not compare["pairs"]:
+        return [f"Of the images that it misses, {compare['suspected_labels']:,} are suspected to be labelled wrongly."]
     lines = ["## Against the other models", ""]
     for name, pair in compare["pairs"].items():
         if subject.model in name.split(" against "):
@@ -194,7 +198,7 @@ def _loading(subject: Subject, export: Report) -> list[str]:
         "```",
         "",
         f"onnxruntime gives PyTorch's {export['images']:,} predictions, with logits within "
-        f"{export['max_logit_difference']:.1e}. {_int8(export['int8'])}The files, as `dvc.lock` names them:",
+        f"{export['max_logit_difference']:.1e}. {_int8(export['int8'])}Its files:",
         "",
         *_table(("file", "MD5"), [(f"`{path}`", f"`{md5}`") for path, md5 in subject.files.items()]),
     ]
@@ -216,5 +220,5 @@ def _recipe(subject: Subject) -> list[str]:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    return [f"| {' | '.join(line)} |" for line in [columns, ["---"] * len(columns), *escaped]]

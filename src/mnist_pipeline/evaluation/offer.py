@@ -10,15 +10,13 @@ from mnist_pipeline.evaluation.comparison import mcnemar
 
 
 @dataclass(frozen=True)
-class Offer:
-    """What INT8 costs and gains on the test images, and whether that is enough.
+class Cost:
+    """What INT8 costs on some images.
 
     `won` images INT8 alone had right, `lost` images float32 alone; `p_value` is that of the exact McNemar test,
     two-sided. The difference of the accuracies has its interval beside it.
     """
 
-    offered: bool
-    reason: str
     accuracy: float
     float32_accuracy: float
     accuracy_difference: float
@@ -27,30 +25,24 @@ class Offer:
     won: int
     lost: int
     p_value: float
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Whether INT8 is offered, why, and its size, also as a share of that of float32."""
+
+    offered: bool
+    reason: str
     size_bytes: int
     size_ratio: float
 
 
-def judge(
-    labels: NDArray[np.uint8],
-    int8: NDArray[np.int64],
-    float32: NDArray[np.int64],
-    sizes: tuple[int, int],
-    significance: float,
-) -> Offer:
-    """Judges by the predictions `[N]` of both, the labels `[N]` and the sizes of both files in bytes, INT8 first.
-
-    INT8 is offered where its file is smaller, and where it does not have fewer images right with a p-value below
-    `significance`; the interval's confidence is 1 - `significance`.
-    """
+def cost(labels: NDArray[np.uint8], int8: NDArray[np.int64], float32: NDArray[np.int64], significance: float) -> Cost:
+    """By the predictions `[N]` of both and the labels `[N]`; the interval's confidence is 1 - `significance`."""
     right, right_before = int8 == labels, float32 == labels
     won, lost = int((right & ~right_before).sum()), int((~right & right_before).sum())
-    p_value = mcnemar(won, lost)
     low, high = adjusted_interval(won, lost, len(labels), 1 - significance)
-    smaller, worse = sizes[0] < sizes[1], lost > won and p_value < significance
-    return Offer(
-        offered=smaller and not worse,
-        reason=_reason(smaller, worse),
+    return Cost(
         accuracy=float(right.mean()),
         float32_accuracy=float(right_before.mean()),
         accuracy_difference=(won - lost) / len(labels),
@@ -58,17 +50,25 @@ def judge(
         accuracy_difference_high=high,
         won=won,
         lost=lost,
-        p_value=p_value,
-        size_bytes=sizes[0],
-        size_ratio=sizes[0] / sizes[1],
+        p_value=mcnemar(won, lost),
     )
+
+
+def judge(held_out: Cost, sizes: tuple[int, int], significance: float) -> Offer:
+    """Judges by what INT8 costs on images that no training saw, and by the sizes of both files in bytes, INT8 first.
+
+    It is offered where its file is smaller, and where it does not have fewer images right with a p-value below
+    `significance`. The test images are not asked: they choose nothing.
+    """
+    smaller = sizes[0] < sizes[1]
+    worse = held_out.lost > held_out.won and held_out.p_value < significance
+    return Offer(smaller and not worse, _reason(smaller, worse), sizes[0], sizes[0] / sizes[1])
 
 
 def adjusted_interval(won: int, lost: int, images: int, confidence: float) -> tuple[float, float]:
     """Of the difference of two accuracies on the same images.
 
     It has a width also where neither won any, as is usual of INT8, and where the bootstrap's would have none.
-
     Bonett and Price (2012), "Adjusted Wald confidence interval for a difference of binomial proportions based on paired
     data", Journal of Educational and Behavioral Statistics 37(4), 479-488.
     """

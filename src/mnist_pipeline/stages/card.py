@@ -1,5 +1,6 @@
 """Writes the model card of one exported model, from what the other stages reported."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,12 @@ def _report(folder: Path) -> Any:
     return read_json(path)
 
 
+def _label_names(table: Path) -> list[str]:
+    """In their order, which the metrics, sorted by name, do not keep."""
+    with table.open(newline="", encoding="utf-8") as lines:
+        return [row["label"] for row in csv.DictReader(lines)]
+
+
 def _subject(params: Params, model: str, reports: Reports) -> Subject:
     training = params.training(model).model_dump()
     nested = {name: training.pop(name) for name in ("architecture", "augmentation")}
@@ -58,7 +65,7 @@ def _subject(params: Params, model: str, reports: Reports) -> Subject:
     return Subject(
         model=model,
         dataset=params.data.dataset,
-        label_names=list(reports.evaluate["per_class"]),
+        label_names=_label_names(paths.report("evaluate", model) / "per_class.csv"),
         intended_use=params.card.intended_use,
         out_of_scope=params.card.out_of_scope,
         settings=params.train.model_dump(include={"seed", "validation_size"}) | training | parts,

@@ -1,5 +1,6 @@
 """The gate: writes its metrics, on which training depends, only when the data pass."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def run(params: Params) -> None:
     name, suite = params.validate_.chosen(params.data.dataset)
     for report in (METRICS, CLASS_COUNTS, STATISTICS):
         report.unlink(missing_ok=True)  # no refused data may be taken for those that passed before
+    shutil.rmtree(paths.DATA_DOCS, ignore_errors=True)
     try:
         splits = {split: load_split(paths.RAW, split) for split in SPLIT_FILES}
     except PipelineError:

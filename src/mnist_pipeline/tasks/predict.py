@@ -65,12 +65,18 @@ class _Mistakes:
 
 def _files(path: Path, mistakes: _Mistakes) -> list[Path]:
     """The pictures of a folder, or the file itself."""
-    if not path.is_dir():
-        return [path]
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-    if not found:
-        mistakes.tell(f"{path}: a folder without {', '.join(SUFFIXES)}")
-    return found
+    try:
+        if path.is_dir():
+            found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            if not found:
+                mistakes.tell(f"{path}: a folder without {', '.join(SUFFIXES)}")
+            return found
+        if path.is_file() or not path.exists():
+            return [path]
+        mistakes.tell(f"{path}: neither a file nor a folder")
+    except OSError as error:
+        mistakes.tell(f"{_shown(path)}: cannot be read: {error.strerror}")
+    return []
 
 
 def _network(name: str | None) -> Network:

@@ -7,6 +7,7 @@ encoding versus training with sparse coding and vector quantization", ICML.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from math import ceil
 
 import numpy as np
 import torch
@@ -21,7 +22,9 @@ DRAWN = 4000
 """Random patches of which the first with enough contrast are taken."""
 LEAST_CONTRAST = 0.2
 """Standard deviation of a patch's brightness, 0 to 1."""
-PATCH_SIDE, STRIDE, POOLED = 9, 2, 4
+PATCH_SIDE, STRIDE = 9, 2
+PARTS = 4
+"""Matches are pooled to so many parts along each side, whatever the size of the image."""
 LEAST_MATCH = 0.5
 """Subtracted from each match, of which less than nothing counts as nothing."""
 SAMPLE = 60_000
@@ -29,7 +32,8 @@ SAMPLE = 60_000
 FOLDS = 5
 RIDGE = 1e-3
 """Of the mean square of a feature: with it, agreement on MNIST falls least where there are few images."""
-CHUNK = 1000
+CHUNK_PIXELS = 784_000
+"""Pixels of the images whose matches are in memory at once."""
 CONTRADICTED = 1.2
 """From where on an image counts as contradicted; 2 is the difference between two labels in what is learnt."""
 UNKNOWN = 2.0
@@ -57,18 +61,23 @@ def contradictions(splits: Mapping[SplitName, Split]) -> dict[SplitName, NDArray
         found[fold] = _against(features @ weights, train.labels[fold])
     weights = _solve(square, product)
     rest = np.setdiff1d(np.arange(len(train)), sample, assume_unique=True)
-    found[rest] = _judged(encode, weights, train.take(rest))
+    found[rest] = _judged(encode, weights, train, rest)
     alike = train.images.shape[1:] == test.images.shape[1:]
-    return {"train": found, "test": _judged(encode, weights, test) if alike else np.full(len(test), UNKNOWN)}
+    every = np.arange(len(test))
+    return {"train": found, "test": _judged(encode, weights, test, every) if alike else np.full(len(test), UNKNOWN)}
 
 
-def _judged(encode: Encode, weights: NDArray[np.float64], split: Split) -> NDArray[np.float64]:
-    parts = (split.take(part) for part in _parts(len(split)))
+def _judged(
+    encode: Encode, weights: NDArray[np.float64], split: Split, places: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    parts = (split.take(places[part]) for part in _parts(len(places), split.images[0].size))
     return np.concatenate([_against(encode(part.images) @ weights, part.labels) for part in parts])
 
 
-def _parts(count: int) -> Iterator[NDArray[np.int64]]:
-    return (np.arange(start, min(start + CHUNK, count)) for start in range(0, max(count, 1), CHUNK))
+def _parts(count: int, pixels: int) -> Iterator[slice]:
+    """Of images with so many pixels each; at least one part, which may be empty."""
+    size = max(1, CHUNK_PIXELS // pixels)
+    return (slice(start, start + size) for start in range(0, max(count, 1), size))
 
 
 def _encoder(images: NDArray[np.uint8]) -> Encode:
@@ -76,7 +85,8 @@ def _encoder(images: NDArray[np.uint8]) -> Encode:
     patches = _random_patches(images)  # [PATCHES, 1, side, side]
 
     def encode(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        parts = (torch.tensor(images[part]).unsqueeze(1).float() / 255 for part in _parts(len(images)))
+        pixels = images.shape[1] * images.shape[2]
+        parts = (torch.tensor(images[part]).unsqueeze(1).float() / 255 for part in _parts(len(images), pixels))
         features = torch.cat([_pooled_matches(part, patches) for part in parts]).numpy()
         return np.hstack([features, np.ones((len(features), 1))])
 
@@ -85,8 +95,8 @@ def _encoder(images: NDArray[np.uint8]) -> Encode:
 
 def _pooled_matches(images: Tensor, patches: Tensor) -> Tensor:
     matches = functional.conv2d(images, patches, padding=patches.shape[-1] // 2, stride=STRIDE)
-    side = min(POOLED, *matches.shape[2:])
-    return functional.avg_pool2d((matches - LEAST_MATCH).relu_(), side, ceil_mode=True).flatten(1)
+    part = [ceil(side / PARTS) for side in matches.shape[2:]]
+    return functional.avg_pool2d((matches - LEAST_MATCH).relu_(), part, ceil_mode=True).flatten(1)
 
 
 def _random_patches(images: NDArray[np.uint8]) -> Tensor:

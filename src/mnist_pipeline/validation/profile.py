@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from mnist_pipeline.data.dataset import Split, SplitName
 from mnist_pipeline.data.geometry import centres_of_mass, extents
@@ -25,8 +26,13 @@ def image_tables(splits: Mapping[SplitName, Split]) -> dict[SplitName, pd.DataFr
     """What `image_table` says of each split, and what only the other images can tell.
 
     These columns are `contradiction`, how much another label fits better (see `agreement`), and `nearest`, the distance
-    to the nearest image of both splits (see `neighbours`).
+    to the nearest image of both splits (see `neighbours`). One thread computes, so that sums are the same everywhere.
     """
+    with threadpool_limits(limits=1):
+        return _tables(splits)
+
+
+def _tables(splits: Mapping[SplitName, Split]) -> dict[SplitName, pd.DataFrame]:
     tables = {name: image_table(name, split) for name, split in splits.items()}
     against, nearest = contradictions(splits), _nearest(splits, tables)
     return {name: table.assign(contradiction=against[name], nearest=nearest[name]) for name, table in tables.items()}
