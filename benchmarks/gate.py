@@ -3,6 +3,7 @@
     python benchmarks/gate.py damages [--other FOLDER]
     python benchmarks/gate.py profiled --other FOLDER
     python benchmarks/gate.py halves --count 200
+    python benchmarks/gate.py fresh
     python benchmarks/gate.py growth
     python benchmarks/gate.py tables
 
@@ -45,6 +46,8 @@ Splits = dict[SplitName, Split]
 Change = Callable[[np.ndarray], np.ndarray]
 SIZES = (7_000, 70_000, 700_000)
 PART = 10_000
+FRESH = ((1_000, 300), (5_000, 1_000), (30_000, 5_000))
+PAIRS = 20
 SHARES = {"all": 1.0, "1 %": 0.01, "0.1 %": 0.001}
 random = np.random.default_rng(0)
 FIRST = np.arange(10_000)
@@ -52,7 +55,7 @@ FIRST = np.arange(10_000)
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("damages", "profiled", "halves", "growth", "one", "tables"))
+    parser.add_argument("what", choices=("damages", "profiled", "fresh", "halves", "growth", "one", "tables"))
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--other", type=Path)
     parser.add_argument("--images", type=int)
@@ -63,6 +66,8 @@ def main() -> None:
         keep("profiled", measured(proposed(clean(arguments.other)), arguments.other, None))
     elif arguments.what == "halves":
         measure_halves(arguments.count)
+    elif arguments.what == "fresh":
+        measure_fresh()
     elif arguments.what == "growth":
         measure_growth()
     elif arguments.what == "one":
@@ -99,6 +104,31 @@ def measure_halves(count: int) -> None:
             alarms.append({"seed": seed, "by": found})
         print(seed, found, flush=True)  # noqa: T201
     keep("halves", {"count": count, "alarms": alarms})
+
+
+def measure_fresh() -> None:
+    """How often a suite that images proposed refuses as many other images of the same data set."""
+    rows = []
+    for sizes in FRESH:
+        refused = []
+        for seed in range(PAIRS):
+            trusted, other = disjoint(sizes, seed)
+            found = judged(other, proposed(trusted))
+            refused += [list(found)] if found else []
+            print(sizes, seed, list(found), flush=True)  # noqa: T201
+        rows.append({"train": sizes[0], "test": sizes[1], "pairs": PAIRS, "refused": refused})
+    keep("fresh", rows)
+
+
+def disjoint(sizes: tuple[int, int], seed: int) -> tuple[Splits, Splits]:
+    """Two draws of so many training and test images that have none in common, with the same share of each class."""
+    first: Splits = {}
+    second: Splits = {}
+    for (name, split), size in zip(clean().items(), sizes, strict=True):
+        both = split.take(stratified_split(split.labels, 2 * size, seed)[1]) if 2 * size < len(split) else split
+        one, other = stratified_split(both.labels, size, seed)
+        first[name], second[name] = both.take(one), both.take(other)
+    return first, second
 
 
 def measure_growth() -> None:
@@ -387,7 +417,11 @@ def tables() -> Mapping[str, str]:
     halves = known["halves"]
     alarms = f"; of {halves['count']} undamaged halves, {len(halves['alarms'])} are refused.\n\n"
     by_proposal, every = told(known["profiled"])
+    fresh = [
+        [f"{row['train']:,}", f"{row['test']:,}", f"{len(row['refused'])} of {row['pairs']}"] for row in known["fresh"]
+    ]
     return {
+        "fresh": table(("training images", "test images", "refused"), fresh),
         "gate growth": table(("images", "time", "for each", "most memory"), growth),
         "damages": caught + alarms + table(("damage", "amount", "by"), lines),
         "profiled": f"{by_proposal}; not seen:\n\n"

@@ -51,7 +51,8 @@ class Suite(Section):
     classes: Annotated[int, Field(ge=2, le=256)]
     train_counts: list[Annotated[int, Field(ge=0)]] | None
     test_counts: list[Annotated[int, Field(ge=0)]] | None
-    min_per_class: Annotated[int, Field(ge=0)]
+    train_min_per_class: Annotated[int, Field(ge=0)]
+    test_min_per_class: Annotated[int, Field(ge=0)]
     pixel_mean: Range
     pixel_std: Range
     brightest: Range

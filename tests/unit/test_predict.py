@@ -1,6 +1,7 @@
 """Pictures are read, judged and told some at a time: as many as there are fit into memory."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,3 +109,16 @@ def test_a_name_that_is_no_text_is_told_all_the_same(read: list[str], capsys: py
     for as_json in (False, True):
         predict.run(["b\udcff.png"], None, as_json=as_json)
         assert "b?.png" in capsys.readouterr().out
+
+
+def test_what_is_neither_file_nor_folder_is_told_and_the_rest_is_read(
+    read: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo("pipe.png")
+    long = "x" * 300 + ".png"
+    with pytest.raises(PipelineError, match="2 of 3 could not be read"):
+        predict.run(["pipe.png", long, "many/a0000.png"], None, False)
+    assert read == ["a0000.png"]
+    told = capfd.readouterr().err
+    assert "predict: pipe.png: neither a file nor a folder" in told
+    assert f"predict: {long}: cannot be read: File name too long" in told

@@ -38,7 +38,7 @@ TIGHTER: tuple[dict[str, tuple[Any, set[tuple[str, str, str]]]], ...] = (
     {
         "classes": (9, of_images("label", "0 to 8")),
         "train_counts": ([40] * 8 + [39], of_counts("train", range(8, 9), "39")),
-        "min_per_class": (21, of_counts("test", range(9), "at least 21")),
+        "test_min_per_class": (21, of_counts("test", range(9), "at least 21")),
         "pixel_mean": ([0.01, 0.07], of_both("pixel_mean", "0.01 to 0.07")),
         "pixel_std": ([0.02, 0.2], of_both("pixel_std", "0.02 to 0.2")),
         "brightest": ([254, 255], of_images("max", "254 to 255, in 99.0000% of the images")),
@@ -54,7 +54,7 @@ TIGHTER: tuple[dict[str, tuple[Any, set[tuple[str, str, str]]]], ...] = (
     },
     {
         "test_counts": ([20] * 9 + [19], of_counts("test", range(9, 10), "19")),
-        "min_per_class": (41, of_counts("train", range(10), "at least 41")),
+        "train_min_per_class": (41, of_counts("train", range(10), "at least 41")),
         "max_outlier_share": (
             0.001,
             of_images("ink_fraction", "0 to 0.95, in 99.9000% of the images")

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import bars
-from mnist_pipeline.data.dataset import Split, SplitName
+from mnist_pipeline.data.dataset import SPLIT_FILES, Split, SplitName
 from mnist_pipeline.params import Suite
 from mnist_pipeline.validation.expectations import Judgement
 from mnist_pipeline.validation.profile import image_tables, whole_set_facts
@@ -28,6 +29,71 @@ def suite(splits: Splits) -> Suite:
 
 def others() -> dict[SplitName, Split]:
     return {"train": Split(*bars(400, seed=11)), "test": Split(*bars(200, seed=12))}
+
+
+def told(images: int, **changed: Any) -> pd.DataFrame:
+    """Of so many images, half of which have more ink and larger boxes."""
+    half = np.arange(images) % 2
+    columns = {
+        "label": half,
+        "height": 28,
+        "width": 28,
+        "mean": 51.0,
+        "std": 76.5,
+        "max": 200 + 50 * half,
+        "grey_levels": 60,
+        "sharpness": 150 + 100 * half,
+        "ink_fraction": 0.1 + 0.1 * half,
+        "box_height": 20,
+        "box_width": 16,
+        "box_side": 10 + 10 * half,
+        "centre_distance": 0.5 * half,
+        "contradiction": -1.0,
+        "nearest": 128.0,
+    }
+    return pd.DataFrame(columns | changed, index=range(images))
+
+
+def test_every_threshold_by_hand() -> None:
+    """Chance aside, where all images are alike; accuracies and shares with four of their deviations."""
+    tables: dict[SplitName, pd.DataFrame] = {
+        "train": told(100, contradiction=np.where(np.arange(100) == 3, 1.5, -1)),
+        "test": told(50, nearest=np.where(np.arange(50) < 2, 0, 128)),
+    }
+    fact = {"pixel_std": 0.3, "agreement": 0.9, "centroid_accuracy": 0.8}
+    facts = {"train": fact | {"count": {"0": 64, "1": 36}}, "test": fact | {"count": {"0": 25, "1": 25}}}
+    assert propose(tables, facts, exact_counts=False) == {
+        "classes": 2,
+        "train_counts": None,
+        "test_counts": None,
+        "train_min_per_class": 8,  # 0.9 · 36 - 4 · 6
+        "test_min_per_class": 2,  # 0.9 · 25 - 4 · 5
+        "pixel_mean": [0.196, 0.204],
+        "pixel_std": [0.294, 0.306],
+        "box_aspect": [0.784, 0.816],
+        "grey_levels": [58, 62],
+        "few_grey_levels": [59, 61],
+        "brightest": [195, 255],
+        "min_sharpness": 140,
+        "ink_fraction": [0.09, 0.21],
+        "box_side": [9, 21],
+        "max_centre_distance": 0.55,
+        "max_outlier_share": 0.08,  # 4 of 50
+        "max_blank_share": 0,
+        "max_duplicate_share": pytest.approx(0.1786),  # 2 + 4 √3 of 50
+        "max_contradicted_share": 0.08,  # 4 of 50 are more than 1 + 4 √2 of 100
+        "min_agreement": pytest.approx(0.7202),  # 0.9 - 0.01 - 4 √(0.9 · 0.1 / 50)
+        "min_centroid_accuracy": pytest.approx(0.5637),
+    }
+
+
+def test_of_images_that_differ_a_mean_has_room_for_chance() -> None:
+    differing = 51 + 10 * (np.arange(100) % 2)
+    tables: dict[SplitName, pd.DataFrame] = {name: told(100, mean=differing) for name in SPLIT_FILES}
+    fact = {"pixel_std": 0.3, "agreement": 1.0, "centroid_accuracy": 1.0, "count": {"0": 50, "1": 50}}
+    found = propose(tables, {"train": fact, "test": fact}, exact_counts=True)
+    assert found["pixel_mean"] == pytest.approx([56 / 255 * 0.98 - 2 / 255, 56 / 255 * 1.02 + 2 / 255], abs=1e-4)
+    assert (found["train_counts"], found["test_counts"]) == ([50, 50], [50, 50])
 
 
 def with_images(splits: Splits, change: Callable[[np.ndarray], Any]) -> dict[SplitName, Split]:

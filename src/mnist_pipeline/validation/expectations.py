@@ -110,7 +110,10 @@ def _all_but(share: float) -> float:
 def whole_set_expectations(suite: Suite) -> list[Expectation]:
     """Of the table that `facts_table` makes, which has one row."""
     asked: list[Expectation] = []
-    for split, counts in (("train", suite.train_counts), ("test", suite.test_counts)):
+    for split, counts, least in (
+        ("train", suite.train_counts, suite.train_min_per_class),
+        ("test", suite.test_counts, suite.test_min_per_class),
+    ):
         for name, bounds in {
             "pixel_mean": suite.pixel_mean,
             "pixel_std": suite.pixel_std,
@@ -122,7 +125,7 @@ def whole_set_expectations(suite: Suite) -> list[Expectation]:
         }.items():
             asked.append(_between(f"{split}/{name}", *bounds))
         for label in range(suite.classes):
-            low, high = (counts[label], counts[label]) if counts else (suite.min_per_class, None)
+            low, high = (counts[label], counts[label]) if counts else (least, None)
             asked.append(_between(f"{split}/count/{label}", low, high))
     return [*asked, _between("test images that stand in train, share", 0, suite.max_duplicate_share)]
 

@@ -1,7 +1,10 @@
-"""What a gate may ask of data like those that are trusted."""
+"""What a gate may ask of data like those that are trusted: other images of the same source, as many.
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import ceil, floor
+Each bound leaves room for chance: `DEVIATIONS` standard deviations of what it bounds, as these data tell them.
+"""
+
+from collections.abc import Iterable, Mapping
+from math import ceil, floor, sqrt
 from typing import Any
 
 import pandas as pd
@@ -9,19 +12,36 @@ import pandas as pd
 from mnist_pipeline.data.dataset import SplitName
 from mnist_pipeline.validation.agreement import CONTRADICTED
 from mnist_pipeline.validation.neighbours import NEAR
+from mnist_pipeline.validation.profile import FEW
 
+DEVIATIONS = 4.0
+DRIFT = 0.02
+"""By which share of itself a number of a whole split may be another, chance aside."""
 SMALLEST_CLASS = 0.9
-"""Of the images of the smallest class, the share that each class must have where exact counts are not asked."""
+"""The share of its images that a class must have where exact counts are not asked, chance aside."""
 OUTLIERS = 0.001
-"""Share of images that may be beyond all that was seen, as of new images some are; two where that is less than two."""
+"""The share of images that may be beyond all that was seen, or as many images as chance may put there."""
 WIDER = 0.1
 """By which share of what was seen the bounds of single images are wider than it."""
-DRIFT = {"pixel_mean": 0.03, "pixel_std": 0.03, "box_aspect": 0.03, "grey_levels": 0.03, "few_grey_levels": 0.1}
-"""By which share of itself a number of a whole split may be another; what few images tell drifts more."""
 LESS_ACCURATE = 0.01
+"""How much lower an accuracy may be, chance aside: what has learnt from other images is not the same."""
 PARTS = 10_000
 """Bounds are written in so many parts of one."""
 
+MEANS: dict[str, Any] = {
+    "pixel_mean": lambda table: table["mean"] / 255,
+    "box_aspect": lambda table: table["box_width"] / table["box_height"].clip(lower=1),
+    "grey_levels": lambda table: table["grey_levels"],
+}
+"""The numbers of a whole split that are a mean over its images, and of what."""
+ODD: dict[str, Any] = {
+    "max_blank_share": lambda table: table["std"] == 0,
+    "max_duplicate_share": lambda table: table["nearest"] <= NEAR,
+    "max_contradicted_share": lambda table: table["contradiction"] > CONTRADICTED,
+}
+"""The shares of odd images, and which images are so."""
+BY_CHANCE = ("max_contradicted_share",)
+"""Images that may come up where there were none; blank or repeated ones only come up where something is wrong."""
 Tables = Mapping[SplitName, pd.DataFrame]
 
 
@@ -31,47 +51,80 @@ def propose(tables: Tables, facts: Mapping[str, Any], exact_counts: bool) -> dic
     `tables` and `facts` are what `image_tables` and `whole_set_facts` say of the data.
     """
     both = pd.concat(tables.values())
+    classes = max(2, int(both["label"].max()) + 1)
     counts = {
-        split: [facts[split]["count"].get(str(label), 0) for label in range(int(both["label"].max()) + 1)]
-        for split in tables
+        split: [facts[split]["count"].get(str(label), 0) for label in range(classes)] for split in ("train", "test")
     }
     return {
-        "classes": max(2, len(counts["train"])),
+        "classes": classes,
         "train_counts": counts["train"] if exact_counts else None,
         "test_counts": counts["test"] if exact_counts else None,
-        "min_per_class": floor(SMALLEST_CLASS * min(map(min, counts.values()))),
-        **_of_splits(facts),
+        "train_min_per_class": _fewest(counts["train"]),
+        "test_min_per_class": _fewest(counts["test"]),
+        **{name: _mean_range(name, columns, tables) for name, columns in MEANS.items()},
+        "pixel_std": _deviation_range(tables, facts),
+        "few_grey_levels": _quantile_range([table["grey_levels"] for table in tables.values()]),
         **_of_images(both),
-        "max_outlier_share": max(OUTLIERS, 2 / min(map(len, tables.values()))),
+        "max_outlier_share": max(_share(0, len(table), OUTLIERS) for table in tables.values()),
         **_shares(tables),
-        "min_agreement": _less(facts[split]["agreement"] for split in tables),
-        "min_centroid_accuracy": _less(facts[split]["centroid_accuracy"] for split in tables),
+        "min_agreement": _lowest(tables, facts, "agreement"),
+        "min_centroid_accuracy": _lowest(tables, facts, "centroid_accuracy"),
     }
 
 
-def _of_splits(facts: Mapping[str, Any]) -> dict[str, list[float]]:
-    ranges = {}
-    for name, drift in DRIFT.items():
-        values = [facts[split][name] for split in ("train", "test")]
-        least, most = min(values) * (1 - drift), max(values) * (1 + drift)
-        whole = name.endswith("grey_levels")
-        ranges[name] = [float(floor(least)), float(ceil(most))] if whole else [_down(least), _up(most)]
-    return ranges
+def _fewest(counts: list[int]) -> int:
+    fewest = min(counts)
+    return max(0, floor(SMALLEST_CLASS * fewest - DEVIATIONS * sqrt(fewest)))
+
+
+def _mean_range(name: str, of_images: Any, tables: Tables) -> list[float]:
+    ends = []
+    for table in tables.values():
+        values = of_images(table)
+        mean, error = float(values.mean()), _standard_error(values)
+        reach = DRIFT * abs(mean) + DEVIATIONS * error
+        ends += [mean - reach, mean + reach]
+    return _range(ends, whole=name.endswith("levels"))
+
+
+def _deviation_range(tables: Tables, facts: Mapping[str, Any]) -> list[float]:
+    """Of the deviation of all pixels, which is known about as well as the mean of the images' own."""
+    ends = []
+    for split, table in tables.items():
+        found = facts[split]["pixel_std"]
+        reach = DRIFT * found + DEVIATIONS * _standard_error(table["std"] / 255)
+        ends += [found - reach, found + reach]
+    return _range(ends)
+
+
+def _quantile_range(columns: list["pd.Series[int]"]) -> list[float]:
+    """What the quantile may be, by the values whose ranks chance may exchange it with."""
+    ends = []
+    for values in columns:
+        reach = DEVIATIONS * sqrt(FEW * (1 - FEW) / len(values))
+        ends += [float(values.quantile(min(1, max(0, FEW + sign * reach)))) for sign in (-1, 1)]
+    return _range([min(ends) - 1, max(ends) + 1], whole=True)
+
+
+def _standard_error(values: "pd.Series[float]") -> float:
+    return float(values.std(ddof=0)) / sqrt(len(values))
+
+
+def _range(ends: Iterable[float], whole: bool = False) -> list[float]:
+    least, most = max(0.0, min(ends)), max(ends)
+    return [float(floor(least)), float(ceil(most))] if whole else [_down(least), _up(most)]
 
 
 def _of_images(table: pd.DataFrame) -> dict[str, Any]:
-    ink, side = (_wider(table[column]) for column in ("ink_fraction", "box_side"))
+    ink, side, brightest = (_wider(table[column]) for column in ("ink_fraction", "box_side", "max"))
+    largest = max(int(height_or_width) for name in ("height", "width") for height_or_width in table[name].unique())
     return {
-        "brightest": [max(0, floor(_wider(table["max"])[0])), min(255, ceil(_wider(table["max"])[1]))],
+        "brightest": [max(0, floor(brightest[0])), min(255, ceil(brightest[1]))],
         "min_sharpness": max(0.0, _down(_wider(table["sharpness"])[0])),
         "ink_fraction": [max(0.0, _down(ink[0])), min(1.0, _up(ink[1]))],
-        "box_side": [max(0, floor(side[0])), min(_largest(table), ceil(side[1]))],
+        "box_side": [max(0, floor(side[0])), min(largest, ceil(side[1]))],
         "max_centre_distance": max(0.01, _up(_wider(table["centre_distance"])[1])),
     }
-
-
-def _largest(table: pd.DataFrame) -> int:
-    return max(int(side) for name in ("height", "width") for side in table[name].unique())
 
 
 def _wider(values: "pd.Series[float]") -> tuple[float, float]:
@@ -81,26 +134,30 @@ def _wider(values: "pd.Series[float]") -> tuple[float, float]:
 
 
 def _shares(tables: Tables) -> dict[str, float]:
-    """Twice what was seen, and room for one image more."""
-    odd = {
-        "max_blank_share": [(table["std"] == 0).tolist() for table in tables.values()],
-        "max_duplicate_share": [(table["nearest"] <= NEAR).tolist() for table in tables.values()],
-        "max_contradicted_share": [(table["contradiction"] > CONTRADICTED).tolist() for table in tables.values()],
-    }
-    return {name: max(_twice(flags) for flags in splits) for name, splits in odd.items()}
+    shares = {}
+    for name, is_odd in ODD.items():
+        counts = [(int(is_odd(table).sum()), len(table)) for table in tables.values()]
+        possible = name in BY_CHANCE or any(count for count, _ in counts)
+        shares[name] = max(_share(count, images) for count, images in counts) if possible else 0.0
+    return shares
 
 
-def _twice(flags: Sequence[bool]) -> float:
-    count = sum(flags)
-    return min(1.0, _up((2 * count + (count > 0)) / len(flags)))
+def _share(count: int, images: int, least: float = 0.0) -> float:
+    """Of as many odd images as chance may bring where there were `count` of them."""
+    return min(1.0, _up(max(least, (count + DEVIATIONS * sqrt(count + 1)) / images)))
 
 
-def _less(accuracies: Iterable[float]) -> float:
-    return max(0.0, _down(min(accuracies) - LESS_ACCURATE))
+def _lowest(tables: Tables, facts: Mapping[str, Any], name: str) -> float:
+    found = []
+    for split, table in tables.items():
+        accuracy = facts[split][name]
+        error = sqrt(max(accuracy * (1 - accuracy), 1 / len(table)) / len(table))
+        found.append(accuracy - LESS_ACCURATE - DEVIATIONS * error)
+    return max(0.0, _down(min(found)))
 
 
 def _down(value: float) -> float:
-    return floor(value * PARTS) / PARTS
+    return floor(round(value * PARTS, 6)) / PARTS
 
 
 def _up(value: float) -> float:
