@@ -48,6 +48,7 @@ SIZES = (7_000, 70_000, 700_000)
 PART = 10_000
 FRESH = ((1_000, 300), (5_000, 1_000), (30_000, 5_000))
 PAIRS = 20
+UNSEEN = "**not seen**"
 SHARES = {"all": 1.0, "1 %": 0.01, "0.1 %": 0.001}
 random = np.random.default_rng(0)
 FIRST = np.arange(10_000)
@@ -398,35 +399,42 @@ def told(rows: list[dict[str, Any]]) -> tuple[str, list[list[str]]]:
     """How many of the damages are caught, and a line for each."""
     damaged = [row for row in rows if row["damage"] != "none"]
     caught = sum(bool(row["by"]) for row in damaged)
-    lines = [[row["damage"], row["amount"], ", ".join(row["by"][:3]) or "**not seen**"] for row in damaged]
+    lines = [[row["damage"], row["amount"], ", ".join(row["by"][:3]) or UNSEEN] for row in damaged]
     return f"{caught} of {len(damaged)} are caught, {caught / len(damaged):.0%}", lines
 
 
 def tables() -> Mapping[str, str]:
+    """Of what has been measured."""
     known = json.loads(RESULTS.read_text())
+    made = {"damages": damage_table, "profiled": profiled_table, "fresh": fresh_table, "growth": growth_table}
+    return {f"gate {name}": make(known) for name, make in made.items() if name in known}
+
+
+def damage_table(known: Mapping[str, Any]) -> str:
     caught, lines = told(known["damages"])
-    growth = [
-        [
-            f"{row['images']:,}",
-            f"{row['seconds']:.0f} s",
-            f"{1e6 * row['seconds'] / row['images']:.0f} µs",
-            f"{row['MiB']:,.0f} MiB",
-        ]
-        for row in known["growth"]["rows"]
-    ]
     halves = known["halves"]
-    alarms = f"; of {halves['count']} undamaged halves, {len(halves['alarms'])} are refused.\n\n"
-    by_proposal, every = told(known["profiled"])
-    fresh = [
+    alarms = f"; of {halves['count']} undamaged halves, {len(halves['alarms'])} are refused."
+    return f"{caught}{alarms}\n\n{table(('damage', 'amount', 'by'), lines)}"
+
+
+def profiled_table(known: Mapping[str, Any]) -> str:
+    caught, lines = told(known["profiled"])
+    return f"{caught}; not seen:\n\n" + table(("damage", "amount"), [line[:2] for line in lines if UNSEEN in line])
+
+
+def fresh_table(known: Mapping[str, Any]) -> str:
+    lines = [
         [f"{row['train']:,}", f"{row['test']:,}", f"{len(row['refused'])} of {row['pairs']}"] for row in known["fresh"]
     ]
-    return {
-        "fresh": table(("training images", "test images", "refused"), fresh),
-        "gate growth": table(("images", "time", "for each", "most memory"), growth),
-        "damages": caught + alarms + table(("damage", "amount", "by"), lines),
-        "profiled": f"{by_proposal}; not seen:\n\n"
-        + table(("damage", "amount"), [line[:2] for line in every if "not seen" in line[2]]),
-    }
+    return table(("training images", "test images", "refused"), lines)
+
+
+def growth_table(known: Mapping[str, Any]) -> str:
+    lines = []
+    for row in known["growth"]["rows"]:
+        each = 1e6 * row["seconds"] / row["images"]
+        lines.append([f"{row['images']:,}", f"{row['seconds']:.0f} s", f"{each:.0f} µs", f"{row['MiB']:,.0f} MiB"])
+    return table(("images", "time", "for each", "most memory"), lines)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,10 @@ def test_the_model_in_int8_says_the_same(project: Project) -> None:
 
 def test_a_promoted_model_is_found_by_its_alias(project: Project) -> None:
     project.commit("A model")
-    project.run("dvc", "repro", "evaluate@mlp")
+    params = project.params()
+    params["models"] = ["mlp"]  # a card is of all models together
+    project.write_params(params)
+    project.run("dvc", "repro", "card@mlp")
     project.commit("Its results")
     project.run("mnist-pipeline", "promote", "mlp")
     by_alias = predicted(project, "--model", "models:/mlp@champion", "pictures")

@@ -68,7 +68,7 @@ def test_the_fast_recipe_of_the_page_is_the_one_that_is_measured() -> None:
 
 
 def test_the_oldest_onnxruntime_of_the_page_is_the_one_that_is_tested() -> None:
-    (named,) = re.findall(r"runs in onnxruntime (\S+), of", (ROOT / "docs/serving.md").read_text())
+    (named,) = re.findall(r"runs in onnxruntime from (\S+), of", (ROOT / "docs/serving.md").read_text())
     assert named == OLDEST_ONNXRUNTIME
 
 
