@@ -6,12 +6,8 @@ Beside it, the same in INT8, where that is smaller and not significantly less ac
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from onnxruntime import InferenceSession
-
 from mnist_pipeline import console, paths
-from mnist_pipeline.data.dataset import Split, load_split, stratified_split
+from mnist_pipeline.data.dataset import load_split, stratified_split
 from mnist_pipeline.devices import make_deterministic
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.evaluation.offer import Cost, Offer, cost, judge
@@ -23,7 +19,7 @@ from mnist_pipeline.serving.latency import measure_latency
 from mnist_pipeline.serving.novelty import least_familiarity
 from mnist_pipeline.serving.onnx_export import OPSET, ServedClassifier, to_bytes, to_onnx
 from mnist_pipeline.serving.parity import Parity, compare
-from mnist_pipeline.serving.session import logits, open_session
+from mnist_pipeline.serving.session import logits, open_session, predict
 
 
 def run(params: Params, model: str) -> None:
@@ -51,7 +47,9 @@ def run(params: Params, model: str) -> None:
     int8_session = open_session(int8_content)
     int8_answers = logits(int8_session, test.images)
     significance = params.export.significance
-    choosing = cost(held_out.labels, _labels(int8_session, held_out), _labels(session, held_out), significance)
+    choosing = cost(
+        held_out.labels, predict(int8_session, held_out.images), predict(session, held_out.images), significance
+    )
     testing = cost(test.labels, int8_answers.argmax(1), answers.argmax(1), significance)
     offer = judge(choosing, (len(int8_content), len(content)), significance)
 
@@ -66,11 +64,6 @@ def run(params: Params, model: str) -> None:
     console.say(_line(model, parity, timings))
     console.say(_int8_line(model, offer, testing, timings))
     publish_export(params, model, timings)
-
-
-def _labels(session: InferenceSession, split: Split) -> NDArray[np.int64]:
-    predicted: NDArray[np.int64] = logits(session, split.images).argmax(1)
-    return predicted
 
 
 def _remove_networks(model: str) -> None:
