@@ -73,7 +73,7 @@ class Project:
         return content
 
     def write_params(self, content: dict[str, Any]) -> None:
-        (self.path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        (self.path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False, width=1000))
 
     def clone(self, path: Path) -> "Project":
         """Another clone of the same user's, without anything that git does not keep."""
