@@ -51,7 +51,7 @@ def test_the_comparison_shows_lenet_against_mlp(reader: Visitor) -> None:
     for run in (lenet, mlp):
         expect(reader.page.get_by_text(run.info.run_name, exact=True)).to_be_visible()
     expect(reader.page.get_by_text("architecture.pooling").last).to_be_visible()
-    expect(reader.page.get_by_text("onnx/max_logit_difference", exact=True).first).to_be_attached()
+    expect(reader.page.get_by_text("onnx/int8/accuracy", exact=True).first).to_be_attached()
 
 
 def test_the_model_says_what_it_takes_and_gives(reader: Visitor) -> None:
