@@ -419,7 +419,13 @@ def damage_table(known: Mapping[str, Any]) -> str:
 
 def profiled_table(known: Mapping[str, Any]) -> str:
     caught, lines = told(known["profiled"])
-    return f"{caught}; not seen:\n\n" + table(("damage", "amount"), [line[:2] for line in lines if UNSEEN in line])
+    unseen: dict[str, list[str]] = {}
+    for damage, amount, by in lines:
+        if by == UNSEEN:
+            unseen.setdefault(damage, []).append(amount)
+    return f"{caught}; not seen:\n\n" + table(
+        ("damage", "amounts"), [[name, ", ".join(unseen[name])] for name in unseen]
+    )
 
 
 def fresh_table(known: Mapping[str, Any]) -> str:
