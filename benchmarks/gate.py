@@ -208,11 +208,7 @@ def label_cases() -> Iterator[tuple[str, str, Callable[[Splits], Splits]]]:
         yield f"4 and 9 exchanged, {name}", "all", partial(relabel, name, exchange)
         yield f"labels of the next image, {name}", "all", partial(relabel, name, lambda labels: np.roll(labels, 1))
         yield f"labels of the next image, {name}", "last 1 %", partial(relabel, name, roll_the_end)
-        yield (
-            f"every 9 labelled 4, {name}",
-            "all",
-            partial(relabel, name, without_nines),
-        )
+        yield f"every 9 labelled 4, {name}", "all", partial(relabel, name, without_nines)
         yield f"a label beyond the classes, {name}", "1 image", partial(relabel, name, one_beyond)
         yield f"labels from 1 to 10, {name}", "all", partial(relabel, name, lambda labels: labels + 1)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-STAGES = ("download", "validate", "train", "evaluate", "export")
+STAGES = ("download", "validate", "train", "evaluate", "compare", "export", "card")
 
 
 class Clock:

@@ -1,6 +1,6 @@
 """What the stages show in MLflow, told from the files that DVC keeps.
 
-A model has one row. Training opens it; evaluation and export find it by the MD5 of the weights and add to it.
+A model has one row. Training opens it; evaluation, export and card find it by the MD5 of the weights and add to it.
 A store that cannot be reached costs the row, never the stage: `mnist-pipeline sync` writes it later.
 """
 
