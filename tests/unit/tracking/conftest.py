@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,3 +187,23 @@ def tracked(tmp_path: Path, tiny_data: Path, database: Path, monkeypatch: pytest
     Path("mlruns").mkdir()
     shutil.copy(database, "mlruns")
     return Tracked(load_params(ROOT / "params.yaml"), tmp_path)
+
+
+@pytest.fixture
+def data_docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "index.html").write_text("what was expected")
+    return folder
+
+
+@pytest.fixture
+def said(capfd: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """Gives the lines of standard error since it last did; standard output must have none."""
+
+    def lines() -> list[str]:
+        out, err = capfd.readouterr()
+        assert out == ""
+        return err.splitlines()
+
+    return lines

@@ -1,35 +1,16 @@
 """One row for each trained model, whatever happens on the way to it."""
 
 import json
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from mlflow.exceptions import MlflowException
 
 from mnist_pipeline import paths
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import directory_digest, file_digest
-from mnist_pipeline.tracking import publish, rows, runs
-from servers import free_port
+from mnist_pipeline.tracking import publish, runs
 
 MODEL = "lenet"
-FACTS = {"train": {"images": 400, "blank": np.int64(0)}, "box_aspect": np.float32(0.5), "worst": float("inf")}
-
-
-@pytest.fixture
-def data_docs(tmp_path: Path) -> Path:
-    folder = tmp_path / "docs"
-    folder.mkdir()
-    (folder / "index.html").write_text("what was expected")
-    return folder
-
-
-def lines_said(capfd: pytest.CaptureFixture[str]) -> list[str]:
-    out, err = capfd.readouterr()
-    assert out == ""
-    return err.splitlines()
 
 
 # ---------------------------------------------------------------- one row
@@ -172,11 +153,11 @@ def test_a_row_from_files_equals_a_live_one_but_for_its_source(tracked) -> None:
     assert content() == live
 
 
-def test_without_a_history_there_is_one_line_and_no_half_row(tracked, capfd) -> None:
+def test_without_a_history_there_is_one_line_and_no_half_row(tracked, said) -> None:
     tracked.write_training()
     (paths.report("train", MODEL) / "history.csv").unlink()
     tracked.evaluate()
-    (line,) = lines_said(capfd)
+    (line,) = said()
     assert "reports/train/lenet/history.csv" in line
     assert tracked.rows() == []
 
@@ -276,6 +257,17 @@ def test_export_with_other_settings_makes_a_new_row_that_keeps_the_evaluation(tr
     assert picture.read_text() == "a picture"
 
 
+def test_a_row_in_another_s_place_keeps_its_origin(tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "bold")
+    tracked.train()
+    tracked.evaluate()
+    monkeypatch.delenv("DVC_EXP_NAME")
+    tracked.change("evaluate", calibration_bins=7)
+    tracked.evaluate(accuracy=0.95)
+    assert tracked.row().data.tags["dvc.exp_name"] == "bold"
+    assert tracked.row().data.tags["source"] == "stage"
+
+
 # ---------------------------------------------------------------- trainings that do not end
 
 
@@ -306,190 +298,16 @@ def test_a_row_is_there_while_the_model_trains(tracked) -> None:
         row.finish()
 
 
-# ---------------------------------------------------------------- data
+# ---------------------------------------------------------------- output
 
 
-def test_download_and_validation_have_rows_of_their_own(tracked, data_docs: Path) -> None:
+def test_nothing_but_what_the_stage_says_is_printed(tracked, data_docs: Path, said) -> None:
     publish.publish_download(tracked.params)
-    publish.publish_validation(tracked.params, True, FACTS, data_docs)
-    assert tracked.rows() == []
-    rows = {row.data.tags["dvc.stage"]: row for row in tracked.data_rows()}
-    digest = directory_digest(paths.RAW)
-    assert {row.info.run_name for row in rows.values()} == {f"download-{digest[:7]}", f"validate-{digest[:7]}"}
-    assert rows["download"].data.params["dataset"] == "mnist"
-    assert rows["validate"].data.params["suite"] == "mnist"
-    assert rows["validate"].data.metrics == {"train/images": 400, "train/blank": 0, "box_aspect": 0.5}
-    assert {row.info.status for row in rows.values()} == {"FINISHED"}
-
-
-def test_refused_data_leave_a_failed_row_with_data_docs(tracked, data_docs: Path) -> None:
-    publish.publish_validation(tracked.params, False, FACTS, data_docs)
-    (row,) = tracked.data_rows()
-    assert row.info.status == "FAILED"
-    assert tracked.artifacts(row, "data_docs") == ["data_docs/index.html"]
-
-
-def test_the_same_judgement_of_the_same_data_is_told_once(tracked, data_docs: Path) -> None:
-    for _ in range(2):
-        publish.publish_download(tracked.params)
-        publish.publish_validation(tracked.params, True, FACTS, data_docs)
-    assert len(tracked.data_rows()) == 2
-
-
-@pytest.mark.parametrize("passed", [True, False])
-def test_another_judgement_of_the_same_data_is_another_row(tracked, data_docs: Path, passed: bool) -> None:
-    publish.publish_validation(tracked.params, True, FACTS, data_docs)
-    publish.publish_validation(tracked.params, passed, {**FACTS, "box_aspect": 0.75 if passed else 0.5}, data_docs)
-    assert len(tracked.data_rows()) == 2
-
-
-# ---------------------------------------------------------------- comparisons
-
-
-def test_a_comparison_has_a_row_of_its_own_that_names_those_of_the_models(tracked) -> None:
-    tracked.train()
-    before = tracked.row()
-    tracked.compare()
-    (row,) = tracked.comparisons()
-    other = f"mlp-{file_digest(paths.weights('mlp'), 'md5')[:7]}"
-    assert row.data.params["lenet"] == before.info.run_name
-    assert row.data.params["mlp"] == other
-    assert row.info.run_name == f"{before.info.run_name} {other}"
-    assert row.info.status == "FINISHED"
-    assert row.data.params["compare.confidence"] == str(tracked.params.evaluate.confidence)
-    assert row.data.params["compare.significance"] == str(tracked.params.compare.significance)
-    assert row.data.metrics == {
-        "images": 200,
-        "missed_by_all": 5,
-        "lenet against mlp/difference": 0.25,
-        "lenet against mlp/won": 3,
-    }
-    assert row.data.tags["dvc.stage"] == "compare"
-    assert row.data.tags["dvc.md5"] == file_digest(paths.COMPARISON / "metrics.json", "md5")
-    assert row.data.tags["data.md5"] == directory_digest(paths.RAW)
-    assert row.data.tags["source"] == "stage"
-    assert [data.dataset.name for data in row.inputs.dataset_inputs] == ["mnist-test"]
-    assert tracked.artifacts(row, "compare") == ["compare/metrics.json", "compare/pairs.csv"]
-    assert tracked.row().data.to_dictionary() == before.data.to_dictionary()
-    assert tracked.data_rows() == []
-
-
-def test_the_same_comparison_is_told_once(tracked) -> None:
-    tracked.train()
-    for _ in range(2):
-        tracked.compare()
-    assert len(tracked.comparisons()) == 1
-
-
-def test_another_comparison_is_another_row_and_the_first_stays_as_it_was(tracked) -> None:
-    tracked.train()
-    tracked.compare()
-    tracked.compare(seed=1)
-    tracked.compare(seed=1, difference=0.5)
-    tracked.change("compare", significance=0.5)
-    tracked.compare(seed=1, difference=0.5)
-    rows = tracked.comparisons()
-    assert [row.data.metrics["lenet against mlp/difference"] for row in reversed(rows)] == [0.25, 0.25, 0.5, 0.5]
-    assert len({row.data.params["mlp"] for row in rows}) == 2
-
-
-def test_a_comparison_without_the_weights_costs_its_row_and_one_line(tracked, capfd) -> None:
-    tracked.compare()
-    (line,) = lines_said(capfd)
-    assert line.startswith("warning: MLflow did not take the row")
-    assert str(paths.weights(MODEL)) in line
-    assert tracked.comparisons() == []
-
-
-# ---------------------------------------------------------------- failures of the store
-
-
-@pytest.fixture
-def dead_server(tracked, monkeypatch: pytest.MonkeyPatch) -> str:
-    address = f"http://127.0.0.1:{free_port()}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    return address
-
-
-def test_a_dead_server_costs_seconds_and_one_line(tracked, dead_server: str, capfd) -> None:
-    start = time.monotonic()
-    tracked.train()
-    assert time.monotonic() - start < 15
-    (line,) = lines_said(capfd)
-    assert line.startswith("warning: MLflow did not take the row")
-    assert dead_server in line
-    assert paths.weights(MODEL).exists()
-
-
-def test_a_server_that_dies_half_way_is_told_once(tracked, capfd) -> None:
-    tracked.train_without_a_store_from_the_second_epoch_on()
-    assert len(lines_said(capfd)) == 1
-    assert tracked.history(tracked.row(), "train/loss") == [(1, 2.5)]
-    assert "dvc.md5" not in tracked.row().data.tags
-
-
-def test_a_driver_s_own_error_costs_one_line_without_its_password(
-    tracked, monkeypatch: pytest.MonkeyPatch, capfd
-) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("no route to s3://key:secret@store")
-
-    monkeypatch.setattr(runs, "log_metrics", fail)
-    tracked.train()
-    (line,) = lines_said(capfd)
-    assert "no route to s3://…@store" in line
-    assert paths.weights(MODEL).exists()
-
-
-def test_a_row_in_another_s_place_keeps_its_origin(tracked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVC_EXP_NAME", "bold")
-    tracked.train()
-    tracked.evaluate()
-    monkeypatch.delenv("DVC_EXP_NAME")
-    tracked.change("evaluate", calibration_bins=7)
-    tracked.evaluate(accuracy=0.95)
-    assert tracked.row().data.tags["dvc.exp_name"] == "bold"
-    assert tracked.row().data.tags["source"] == "stage"
-
-
-def test_a_replacement_that_breaks_off_leaves_the_old_row_alone(tracked, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracked.train()
-    tracked.evaluate()
-    tracked.export()
-    before = tracked.row()
-    monkeypatch.setattr(rows, "_carry_over", lambda *_: (_ for _ in ()).throw(MlflowException("reset")))
-    tracked.change("evaluate", calibration_bins=7)
-    tracked.evaluate(accuracy=0.95)
-    assert tracked.row().info.run_id == before.info.run_id
-
-
-def test_a_database_whose_driver_is_missing_costs_one_line(tracked, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+asyncpg://nobody@127.0.0.1:1/rows")
-    tracked.train()
-    (line,) = lines_said(capfd)
-    assert "asyncpg" in line
-
-
-def test_a_damaged_database_costs_one_line(tracked, capfd) -> None:
-    Path("mlruns/mlflow.db").write_bytes(bytes(range(256)) * 32)
-    tracked.train()
-    (line,) = lines_said(capfd)
-    assert "file is not a database" in line
-
-
-def test_the_project_s_own_errors_are_not_taken_for_the_store_s(tracked) -> None:
-    tracked.train()
-    with pytest.raises(FileNotFoundError):
-        publish.publish_evaluation(tracked.params, MODEL)
-
-
-def test_nothing_but_what_the_stage_says_is_printed(tracked, data_docs: Path, capfd) -> None:
-    publish.publish_download(tracked.params)
-    publish.publish_validation(tracked.params, True, FACTS, data_docs)
+    publish.publish_validation(tracked.params, True, {"box_aspect": 0.5}, data_docs)
     tracked.train()
     tracked.evaluate()
     tracked.compare()
     tracked.export()
     tracked.change("export", latency_repeats=7)
     tracked.export()
-    assert lines_said(capfd) == []
+    assert said() == []
