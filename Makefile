@@ -33,7 +33,7 @@ tutorial: .venv/.installed ## train with the recipe of PyTorch's tutorial, as th
 test: .venv/.installed ## run the test suite
 	python -m pytest
 
-system: .venv/.installed ## test in many processes and against real servers: searches, PostgreSQL, S3, SSH
+system: .venv/.installed ## test the commands of the documentation, many processes, and real servers: PostgreSQL, S3, SSH
 	python -m pytest tests/system
 
 browser: .venv/.installed ## look at MLflow's pages with chromium (another: BROWSER=its path)

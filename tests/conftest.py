@@ -1,14 +1,16 @@
-"""Tiny synthetic data in the real format, so that the tests go through the real code."""
+"""Tiny synthetic data in the real format, so that tests go through the real code, and what the pipeline makes of it."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from mnist_pipeline.data import catalog
 from mnist_pipeline.data.idx import format_idx
+from projects import Project, make_project
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many tests run at once as there are cores
 
@@ -39,8 +41,35 @@ def write_idx_files(folder: Path, train: int = 400, test: int = 200) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """One folder of all processes that run tests."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def tiny_data(shared_folder: Path) -> Path:
     """A folder with four small IDX files; read it, do not change it."""
-    folder = tmp_path_factory.mktemp("tiny_data")
-    write_idx_files(folder)
+    folder = shared_folder / "tiny_data"
+    with FileLock(shared_folder / "tiny_data.lock"):
+        if not folder.exists():
+            write_idx_files(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def first_result(shared_folder: Path, tiny_data: Path) -> Project:
+    """A project after the first run of everything, not committed yet; copy it, do not change it."""
+    folder = shared_folder / "first_result"
+    with FileLock(shared_folder / "first_result.lock"):  # whoever comes first makes it, which takes a minute
+        if not (folder / "made").exists():
+            project = make_project(folder / "repo", tiny_data)
+            project.run("make", "--assume-old=.venv/.installed", "repro")
+            (folder / "made").touch()
+    return Project(folder / "repo")
+
+
+@pytest.fixture(scope="module")
+def reproduced(first_result: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project in which everything has run once and nothing is committed; the tests of a module share it, in order."""
+    return first_result.copy(tmp_path_factory.mktemp("project") / "repo")

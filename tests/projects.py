@@ -32,7 +32,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=280,
+            timeout=500,
             check=False,
         )
         assert code is None or done.returncode == code, f"{command} ended with {done.returncode}:\n{done.stdout}"
@@ -79,6 +79,13 @@ class Project:
         """Another clone of the same user's, without anything that git does not keep."""
         self.run("git", "clone", "--quiet", ".", str(path))
         return Project(path, {**self.extra, "HOME": self.environment()["HOME"]})
+
+    def copy(self, path: Path) -> "Project":
+        """Another folder with all that is in this one, of which MLflow's store knows that it has moved."""
+        shutil.copytree(self.path, path)
+        copy = Project(path, self.extra)
+        copy.run("mnist-pipeline", "sync")
+        return copy
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "--all")

@@ -18,15 +18,14 @@ def run(project: Project, command: str, repository: Path | None = None) -> str:
 
 
 @pytest.fixture(scope="module")
-def pushed(project: Project) -> Project:
+def pushed(reproduced: Project) -> Project:
     """A project whose results are in the remote, and no more in its cache: none can come from there."""
     push, *_ = commands(PAGE)
-    project.run("dvc", "repro")
-    project.commit("The first result")
-    run(project, push)
-    assert (Path(project.environment()["HOME"]) / ".local/share/mnist-pipeline/dvc/files").is_dir()
-    project.run("rm", "-r", ".dvc/cache")
-    return project
+    reproduced.commit("The first result")
+    run(reproduced, push)
+    assert (Path(reproduced.environment()["HOME"]) / ".local/share/mnist-pipeline/dvc/files").is_dir()
+    reproduced.run("rm", "-r", ".dvc/cache")
+    return reproduced
 
 
 @pytest.fixture
@@ -34,8 +33,8 @@ def clone(pushed: Project, tmp_path: Path) -> Project:
     return pushed.clone(tmp_path / "clone")
 
 
-def test_no_test_writes_to_the_home_of_who_runs_it(project: Project) -> None:
-    assert Path(project.environment()["HOME"]) != Path.home()
+def test_no_test_writes_to_the_home_of_who_runs_it(pushed: Project) -> None:
+    assert Path(pushed.environment()["HOME"]) != Path.home()
 
 
 def test_another_clone_pulls_everything_and_has_nothing_to_run(pushed: Project, clone: Project) -> None:

@@ -24,10 +24,9 @@ def metrics(project, stage: str, model: str) -> dict:
 
 
 @pytest.fixture(scope="module")
-def reproduced(project):
-    project.run("dvc", "repro")
-    project.commit("The first result")
-    return project
+def reproduced(reproduced):
+    reproduced.commit("The first result")
+    return reproduced
 
 
 def test_every_stage_leaves_its_outputs(reproduced) -> None:
@@ -123,19 +122,6 @@ def test_an_experiment_adds_its_own_row(reproduced) -> None:
     assert "train.lenet.learning_rate" in reproduced.run("dvc", "params", "diff")
     reproduced.run("git", "checkout", "--", ".")
     reproduced.run("dvc", "checkout")
-
-
-def test_experiments_elsewhere_and_queued_land_in_the_one_store(reproduced) -> None:
-    reproduced.run("dvc", "exp", "run", "--temp", "--set-param", "train.mlp.learning_rate=0.02")
-    for rate in ("0.03", "0.04"):
-        reproduced.run("dvc", "exp", "run", "--queue", "--set-param", f"train.mlp.learning_rate={rate}")
-    printed = reproduced.run("dvc", "exp", "run", "--run-all", "--jobs", "2")
-    found = {row.data.params["learning_rate"]: row for row in rows(reproduced)}
-    assert {"0.02", "0.03", "0.04"} <= found.keys(), printed
-    for rate in ("0.02", "0.03", "0.04"):
-        assert found[rate].info.status == "FINISHED"
-        assert {"val/accuracy", "test/accuracy", "onnx/max_logit_difference"} <= found[rate].data.metrics.keys()
-    assert len(rows(reproduced)) == 6
 
 
 def test_without_its_server_a_stage_goes_on(reproduced) -> None:

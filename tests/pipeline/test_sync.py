@@ -32,11 +32,10 @@ def locked_weights(text: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def reproduced(project):
-    project.run("dvc", "remote", "add", "--default", "elsewhere", str(project.path.parent / "remote"))
-    project.commit("A remote")
-    project.run("dvc", "repro")
-    return project
+def reproduced(reproduced):
+    remote = str(reproduced.path.parent / "remote")
+    reproduced.run("dvc", "remote", "add", "--local", "--default", "elsewhere", remote)
+    return reproduced
 
 
 def test_synced_rows_equal_live_ones_field_by_field(reproduced) -> None:
@@ -162,6 +161,7 @@ def test_what_is_only_in_the_remote_is_named_or_fetched(reproduced) -> None:
 
 def test_a_failing_remote_ends_in_one_line(reproduced) -> None:
     shutil.rmtree(reproduced.path / ".dvc/cache/files")
+    reproduced.run("dvc", "remote", "default", "--local", "--unset")
     reproduced.run("dvc", "remote", "default", "--unset")
     printed = reproduced.run("mnist-pipeline", "sync", "--pull", code=1)
     assert printed.startswith("error: the DVC remote gives no files: ")

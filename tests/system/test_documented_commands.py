@@ -26,9 +26,15 @@ PAGES = (
 SERVING = ROOT / "docs/serving.md"
 TUTORIAL = ROOT / "docs/from-the-tutorial.md"
 ELSEWHERE = (ROOT / "docs/artifacts.md", ROOT / "docs/team-servers.md")
-"""Their commands need a second clone, or servers; test_remote.py and tests/system run them."""
+"""Their commands need a second clone, or servers; other tests run them."""
 WITHOUT_INSTALLING = "--assume-old=.venv/.installed"
 """The tests run in an environment that is already there."""
+
+
+@pytest.fixture(scope="module")
+def project(reproduced):
+    """The first `make repro` of a reader has been run; here, the README's has nothing to do."""
+    return reproduced
 
 
 def serving(project, command: list[str], address: str) -> AbstractContextManager[None]:
@@ -41,20 +47,19 @@ def test_no_page_with_commands_is_left_out() -> None:
     assert with_commands <= {SERVING, *ELSEWHERE, *(ROOT / page for page in PAGES)}
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_commands_of_a_page(project, page: str) -> None:
-    for command in commands(ROOT / page):
-        words = shlex.split(command)
-        if words[0] == "make":
-            words.insert(1, WITHOUT_INSTALLING)
-        if words[-1] == "ui":
-            port = free_port()
-            with serving(project, [*words, f"PORT={port}"], f"http://127.0.0.1:{port}"):
-                pass
-        else:
-            project.run(*words)
-        if words[-1] == "repro":
-            project.commit("The first result")
+@pytest.mark.parametrize(("page", "command"), [(page, line) for page in PAGES for line in commands(ROOT / page)])
+def test_a_command_of_a_page_works_after_those_before_it(project, page: str, command: str) -> None:
+    words = shlex.split(command)
+    if words[0] == "make":
+        words.insert(1, WITHOUT_INSTALLING)
+    if words[-1] == "ui":
+        port = free_port()
+        with serving(project, [*words, f"PORT={port}"], f"http://127.0.0.1:{port}"):
+            pass
+    else:
+        project.run(*words)
+    if words[-1] == "repro":
+        project.commit(f"The result of {page}")
 
 
 @pytest.mark.parametrize("block", python_blocks(TUTORIAL))

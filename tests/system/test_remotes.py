@@ -9,7 +9,7 @@ import pytest
 
 import services
 from pages import inline_commands
-from projects import Project, make_project
+from projects import Project
 from services import BUCKET, ObjectStore, SecureShell
 
 PAGE = Path(__file__).parents[2] / "docs/artifacts.md"
@@ -22,13 +22,10 @@ def secure_shell() -> Iterator[SecureShell]:
 
 
 @pytest.fixture(scope="module")
-def reproduced(folder: Path, tiny_data: Path) -> Project:
-    """A project with one model and all its results, pushed nowhere yet; the tests clone it."""
-    project = make_project(folder / "home/repo", tiny_data)
-    project.write_params(project.params() | {"models": ["mlp"]})
-    project.run("dvc", "repro")
-    project.commit("The first result")
-    return project
+def reproduced(reproduced: Project) -> Project:
+    """A project with all its results, pushed nowhere yet; the tests clone it."""
+    reproduced.commit("The first result")
+    return reproduced
 
 
 @pytest.fixture
