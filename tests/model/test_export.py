@@ -37,6 +37,7 @@ sys.stdout.buffer.write(to_bytes(to_onnx(ServedClassifier(classifier), descripti
 """
 OPTIONS = [
     ("lenet", {"activation": "relu", "pooling": "max"}),
+    ("lenet", {"activation": "silu", "pooling": "max"}),
     ("lenet", {"activation": "tanh", "pooling": "average"}),
     ("mlp", {"activation": "sigmoid", "hidden": [], "dropout": 0.0}),
     ("mlp", {"activation": "relu", "hidden": [32, 16], "dropout": 0.5}),

@@ -85,13 +85,21 @@ def test_lenet_activates_and_then_pools_whatever_order_it_computes_in(
     torch.testing.assert_close(network(images), network.fc3(function(network.fc2(function(network.fc1(x))))))
 
 
+def test_lenet_pools_maxima_before_an_activation_that_falls_somewhere() -> None:
+    network, pool, function = build("lenet", LENET | {"activation": "silu"}, 10), nn.MaxPool2d(2), nn.SiLU()
+    images = 10 * torch.rand(4, 1, 28, 28)
+    x = function(pool(network.conv1(images)))
+    x = function(pool(network.conv2(x))).flatten(1)
+    torch.testing.assert_close(network(images), network.fc3(function(network.fc2(function(network.fc1(x))))))
+
+
 @pytest.mark.parametrize(
     ("name", "changed", "told"),
     [
-        ("lenet", {"activation": "gelu"}, "activation = 'gelu': expected one of relu, tanh, sigmoid"),
+        ("lenet", {"activation": "gelu"}, "activation = 'gelu': expected one of relu, silu, tanh, sigmoid"),
         ("lenet", {"pooling": "min"}, "pooling = 'min': expected one of max, average"),
         ("lenet", {"depth": 3}, "depth is not known to lenet; expected activation, pooling"),
-        ("mlp", {"activation": "gelu"}, "activation = 'gelu': expected one of relu, tanh, sigmoid"),
+        ("mlp", {"activation": "gelu"}, "activation = 'gelu': expected one of relu, silu, tanh, sigmoid"),
         ("mlp", {"hidden": [512, 0]}, r"hidden = \[512, 0\]: expected widths of at least 1"),
         ("mlp", {"hidden": 512}, "hidden = 512: Input should be a valid list"),
         ("mlp", {"dropout": 1.0}, "dropout = 1.0: expected at least 0 and less than 1"),

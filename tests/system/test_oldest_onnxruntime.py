@@ -18,6 +18,7 @@ from mnist_pipeline.serving.session import OLDEST_ONNXRUNTIME, logits, open_sess
 
 ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "lenet": ("lenet", {"activation": "relu", "pooling": "max"}),
+    "lenet with SiLU": ("lenet", {"activation": "silu", "pooling": "max"}),
     "lenet otherwise": ("lenet", {"activation": "tanh", "pooling": "average"}),
     "mlp": ("mlp", {"activation": "relu", "hidden": [64, 32], "dropout": 0.0}),
 }

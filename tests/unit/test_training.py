@@ -39,7 +39,7 @@ class Linear(nn.Module):
 @pytest.fixture(autouse=True)
 def global_state_restored() -> Iterator[None]:
     yield
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")
 
 
 def trained(recipe: Recipe, seed: int = 1) -> tuple[list[Epoch], dict[str, Tensor]]:

@@ -195,7 +195,7 @@ def draw_out_of_distribution(
     detection: pd.DataFrame,
     scores: Mapping[str, NDArray[np.float64]],
     examples: Mapping[str, NDArray[np.uint8]],
-    least: float,
+    threshold: float,
 ) -> bytes:
     """How familiar each kind of image is, beside some of them, and the bound that 95 % of the test images reach.
 
@@ -203,7 +203,7 @@ def draw_out_of_distribution(
         detection: columns kind, mean_confidence, auroc and fpr_at_95_tpr.
         scores: the familiarities of the images of each kind; the first kind are the test images.
         examples: images `[M, height, width]` of each kind, of which the first few are shown.
-        least: the bound.
+        threshold: the familiarity at which 95 % of the test images are let through.
     """
     captions = {
         row.kind: f"confidence {row.mean_confidence:.1%}, AUROC {row.auroc:.3f}, let through {row.fpr_at_95_tpr:.1%}"
@@ -220,7 +220,7 @@ def draw_out_of_distribution(
     for (pictures, axes), (kind, values) in zip(grid, scores.items(), strict=True):
         _draw_row(pictures, examples[kind], kind.replace("_", " "))
         axes.hist(values, edges, color=ORANGE if kind in captions else BLUE)
-        axes.axvline(least, color=GREY, linestyle="--", linewidth=1)
+        axes.axvline(threshold, color=GREY, linestyle="--", linewidth=1)
         axes.set(xlim=(edges[0], edges[-1]), yticks=[])
         axes.set_title(captions.get(kind, ""), fontsize=9, loc="left", pad=3)
         axes.spines[["top", "right", "left"]].set_visible(False)

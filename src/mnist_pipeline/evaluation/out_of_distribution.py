@@ -50,11 +50,11 @@ def detection_table(test: Tensor, others: Mapping[str, Tensor]) -> pd.DataFrame:
     - `fpr_at_95_tpr`: the share of the kind that is let through where 95 % of the test images are.
     """
     known = familiarity(test)
-    least = least_familiarity(known)
+    threshold = detection_threshold(known)
     rows = []
     for kind, logits in others.items():
         confidence, found = logits.double().softmax(1).amax(1).numpy(), familiarity(logits)
-        confident, let_through = (confidence >= CONFIDENT).mean(), (found >= least).mean()
+        confident, let_through = (confidence >= CONFIDENT).mean(), (found >= threshold).mean()
         rows.append((kind, len(logits), confidence.mean(), confident, _auroc(known, found), let_through))
     columns = ["kind", "images", "mean_confidence", "confident", "auroc", "fpr_at_95_tpr"]
     return pd.DataFrame(rows, columns=columns)
@@ -66,7 +66,7 @@ def familiarity(logits: Tensor) -> NDArray[np.float64]:
     return result
 
 
-def least_familiarity(known: NDArray[np.float64]) -> float:
+def detection_threshold(known: NDArray[np.float64]) -> float:
     """The highest that at least `KEPT` of the familiarities `[N]` of the test images reach."""
     return float(np.sort(known)[len(known) - ceil(KEPT * len(known))])
 

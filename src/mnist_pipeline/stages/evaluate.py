@@ -21,8 +21,8 @@ from mnist_pipeline.evaluation.metrics import DECIMALS, Evaluation, evaluate
 from mnist_pipeline.evaluation.out_of_distribution import (
     detection_summary,
     detection_table,
+    detection_threshold,
     familiarity,
-    least_familiarity,
     out_of_distribution_images,
 )
 from mnist_pipeline.evaluation.predictions import predict_logits
@@ -121,8 +121,8 @@ def _out_of_distribution(
     table = detection_table(logits, others)
     scores = {kind: familiarity(outputs) for kind, outputs in {"test images": logits, **others}.items()}
     examples = {"test images": split.images, **kinds}
-    least = least_familiarity(scores["test images"])
-    picture = figures.draw_out_of_distribution(table, scores, examples, least)
+    threshold = detection_threshold(scores["test images"])
+    picture = figures.draw_out_of_distribution(table, scores, examples, threshold)
     name = "out_of_distribution"
     return Report({name: detection_summary(table)}, {name: table}, {name: picture})
 

@@ -11,8 +11,8 @@ from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.params import Params, Suite
 from mnist_pipeline.tasks.changes import write_values
 from mnist_pipeline.validation.expectations import judge
-from mnist_pipeline.validation.profile import image_tables, whole_set_facts
-from mnist_pipeline.validation.proposal import Tables, propose
+from mnist_pipeline.validation.profile import Tables, image_tables, whole_set_facts
+from mnist_pipeline.validation.proposal import propose
 
 
 def run(params: Params, exact_counts: bool) -> None:

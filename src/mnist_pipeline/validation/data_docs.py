@@ -9,23 +9,29 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_pipeline.data.dataset import Split, SplitName
 from mnist_pipeline.files import write_text
 from mnist_pipeline.validation.expectations import Failure, Judgement
+from mnist_pipeline.validation.profile import Tables
 
 DETAILS = "great_expectations"
 """The folder beside the page for what Great Expectations writes."""
 REMOTE = re.compile(
-    r"""<script[^>]*\bsrc=["']https?:[^>]*>\s*</script>|<(?:link|img)[^>]*\b(?:href|src)=["']https?:[^>]*>"""
-    r"""|<footer.*?</footer>""",
+    r"""<script\b.*?</script>|<(?:link|img)[^>]*\b(?:href|src)=["']https?:[^>]*>|<footer.*?</footer>""",
     re.DOTALL,
 )
 REMOTE_PICTURE = re.compile(r"""url\(["']?https?:[^)]*\)""")
-PLAIN = "<style>body { font-family: sans-serif; margin: 2em } td, th { padding: .2em .8em; text-align: left }</style>"
+HOME = re.compile(r'href="((?:\.\./)*)index\.html"')
+PLAIN = """<style>
+body { font-family: sans-serif; margin: 2em } td, th { padding: .2em .8em; text-align: left }
+.card.mb-3, [data-toggle=collapse] { display: none }
+i.text-success::before { content: "met"; color: #0b5d8a }
+i.text-danger:not([aria-hidden])::before { content: "not met"; color: #b34700 }
+</style>"""
+"""Without what moves only by a script, and with words where icons would come from elsewhere."""
 STYLE = """
 body { font-family: system-ui, sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em; color: #222 }
 h1 { font-size: 1.5em } h2 { font-size: 1.1em; margin: 2em 0 .3em }
@@ -34,7 +40,6 @@ ul { display: flex; flex-wrap: wrap; gap: 1em; list-style: none; padding: 0 }
 li { text-align: center; font-size: .8em; color: #555 }
 img { width: 112px; height: 112px; image-rendering: pixelated; border: 1px solid #ccc; display: block }
 """
-Tables = Mapping[SplitName, pd.DataFrame]
 
 
 def write_page(
@@ -54,8 +59,12 @@ def write_page(
 
 
 def without_remote_parts(page: str) -> str:
-    """A page without the styles, scripts and pictures that come from elsewhere, and without its advertisements."""
-    return REMOTE_PICTURE.sub("none", REMOTE.sub("", page)).replace("</head>", f"{PLAIN}</head>", 1)
+    """A page without the styles and pictures that come from elsewhere, and without its advertisements.
+
+    It has no script either, as all of them call one from elsewhere. Its way home leads to the page of `write_page`.
+    """
+    page = HOME.sub(r'href="\1../index.html"', REMOTE_PICTURE.sub("none", REMOTE.sub("", page)))
+    return page.replace("</head>", f"{PLAIN}</head>", 1)
 
 
 def _page(parts: str, links: str) -> str:

@@ -20,6 +20,8 @@ CHUNK = 10_000
 FEW = 0.01
 """The share of the images that has at most `few_grey_levels`."""
 PERCENTILES = (0.001, 0.01, 0.5, 0.99, 0.999)
+Tables = Mapping[SplitName, pd.DataFrame]
+"""What `image_tables` says of each split."""
 
 
 def image_tables(splits: Mapping[SplitName, Split]) -> dict[SplitName, pd.DataFrame]:
@@ -117,7 +119,12 @@ def _centre(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
     return {"centre_row": row, "centre_column": column, "centre_distance": distance}
 
 
-def whole_set_facts(splits: Mapping[SplitName, Split], tables: Mapping[SplitName, pd.DataFrame]) -> dict[str, Any]:
+def box_aspects(table: pd.DataFrame) -> pd.Series:
+    """Width over height of the bounding box of each image."""
+    return table["box_width"] / table["box_height"].clip(lower=1)
+
+
+def whole_set_facts(splits: Mapping[SplitName, Split], tables: Tables) -> dict[str, Any]:
     """Numbers that no single image shows, nested by what they are of.
 
     `pixel_mean` and `pixel_std` are of pixels divided by 255. `box_aspect` is the mean of width over height of the
@@ -136,7 +143,7 @@ def whole_set_facts(splits: Mapping[SplitName, Split], tables: Mapping[SplitName
             "classes": int(table["label"].nunique()),
             "pixel_mean": round(float(table["mean"].mean()) / 255, 6),
             "pixel_std": round(_pixel_deviation(table) / 255, 6),
-            "box_aspect": round(float((table["box_width"] / table["box_height"].clip(lower=1)).mean()), 6),
+            "box_aspect": round(float(box_aspects(table).mean()), 6),
             "duplicates": int(table["content"].duplicated().sum()),
             "blank": int((table["min"] == table["max"]).sum()),
             "grey_levels": round(float(table["grey_levels"].mean()), 6),

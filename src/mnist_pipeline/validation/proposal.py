@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from mnist_pipeline.data.dataset import SplitName
 from mnist_pipeline.validation.agreement import CONTRADICTED
 from mnist_pipeline.validation.neighbours import NEAR
-from mnist_pipeline.validation.profile import FEW
+from mnist_pipeline.validation.profile import FEW, Tables, box_aspects
 
 DEVIATIONS = 4.0
 DRIFT = 0.02
@@ -30,7 +29,7 @@ PARTS = 10_000
 
 MEANS: dict[str, Any] = {
     "pixel_mean": lambda table: table["mean"] / 255,
-    "box_aspect": lambda table: table["box_width"] / table["box_height"].clip(lower=1),
+    "box_aspect": box_aspects,
     "grey_levels": lambda table: table["grey_levels"],
 }
 """The numbers of a whole split that are a mean over its images, and of what."""
@@ -42,7 +41,6 @@ ODD: dict[str, Any] = {
 """The shares of odd images, and which images are so."""
 BY_CHANCE = ("max_contradicted_share",)
 """Images that may come up where there were none; blank or repeated ones only come up where something is wrong."""
-Tables = Mapping[SplitName, pd.DataFrame]
 
 
 def propose(tables: Tables, facts: Mapping[str, Any], exact_counts: bool) -> dict[str, Any]:
