@@ -13,6 +13,7 @@ from mnist_pipeline.data.dataset import load_split
 from mnist_pipeline.data.idx import format_idx, read_idx
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.evaluation import predictions
+from mnist_pipeline.evaluation.corruptions import CORRUPTIONS
 from mnist_pipeline.evaluation.predictions import predict_logits
 from mnist_pipeline.files import read_json
 from mnist_pipeline.models import load_classifier
@@ -38,7 +39,10 @@ def test_the_reports_agree_with_each_other(workplace, model: str) -> None:
     wrong = table[table["label"] != table["predicted"]]
     assert list(table.columns) == ["image", "label", "predicted", "confidence"]
     assert table["label"].tolist() == load_split(paths.RAW, "test").labels.tolist()
-    assert metrics["images"] == len(table) == by_class["support"].sum() == reliability["count"].sum() == 200
+    assert metrics["images"] == len(table) == by_class["support"].sum() == 200
+    by_temperature = reliability.groupby("temperature", sort=False)["count"].sum()
+    assert by_temperature.index.tolist() == pytest.approx([1, metrics["temperature"]], abs=1e-4)
+    assert by_temperature.tolist() == [200, 200]
     assert metrics["errors"] == len(wrong) > 0
     assert metrics["accuracy"] == pytest.approx(1 - len(wrong) / 200)
     assert metrics["accuracy_low"] < metrics["accuracy"] < metrics["accuracy_high"]
@@ -49,6 +53,8 @@ def test_the_reports_agree_with_each_other(workplace, model: str) -> None:
     assert selection["errors"][0] == metrics["errors"]
     assert slices.groupby("property")["errors"].sum().tolist() == [metrics["errors"]] * 4
     assert metrics["worst_slice"] == pytest.approx(slices["accuracy"].min(), abs=1e-6)
+    assert metrics["worst_slice_low"] <= metrics["worst_slice"] < metrics["worst_slice_high"]
+    assert robustness["value"].tolist() == [value for _, values in CORRUPTIONS.values() for value in values]
     assert metrics["robustness"]["mean"] == pytest.approx(robustness["accuracy"].mean(), abs=1e-6)
     attack, strange = (pd.read_csv(folder / f"{name}.csv") for name in ("attack", "out_of_distribution"))
     assert attack["strength"].tolist() == [0, *sorted(map(int, metrics["attack"]))]

@@ -105,6 +105,11 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_done(project: Project) -> N
     assert "predict: gone.jpg: cannot be read: No such file" in printed
     assert "error: 3 of 4 could not be read" in printed
     assert "pictures/4.png" in printed
+    (project.path / "mixed/deeper").mkdir(parents=True)
+    shutil.copy(project.path / "pictures/4.png", project.path / "mixed")
+    shutil.copy(project.path / "text.png", project.path / "mixed/labels.txt")
+    printed = project.run("mnist-pipeline", "predict", "--model", "mlp", "mixed")
+    assert "predict: mixed: 2 of 3 left out: not .png, .jpg, .jpeg by name" in printed
     assert "Traceback" not in printed
 
 

@@ -28,9 +28,16 @@ import json, sys
 import numpy, onnxruntime
 network, images, answers = sys.argv[1:]
 session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
-numpy.save(answers, session.run(["logits"], {"image": numpy.load(images)})[0])
+images = numpy.load(images)
+numpy.save(answers, session.run(["logits"], {"image": images})[0])
+shapes = [session.run(["logits"], {"image": numpy.resize(images, (count, 28, 28))})[0].shape for count in (1, 1000)]
+try:
+    session.run(["logits"], {"image": images[:, 1:]})
+    refused = ""
+except Exception as error:
+    refused = str(error)
 said = session.get_modelmeta().custom_metadata_map
-print(json.dumps([onnxruntime.__version__, json.loads(said["label_names"])]))
+print(json.dumps([onnxruntime.__version__, json.loads(said["label_names"]), shapes, refused]))
 """
 
 
@@ -68,8 +75,10 @@ def test_it_says_the_same_there(networks: dict[str, bytes], kind: str, python: P
     np.save(images, IMAGES)
     done = subprocess.run([python, "-c", THERE, network, images, answers], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    version, labels = json.loads(done.stdout)
+    version, labels, shapes, refused = json.loads(done.stdout)
     assert labels == [str(label) for label in range(10)]
+    assert shapes == [[1, 10], [1000, 10]]
+    assert "Got: 27 Expected: 28" in refused
     if sys.version_info[:2] == (3, 11):
         assert version == OLDEST_ONNXRUNTIME
     expected = logits(open_session(networks[kind]), IMAGES)

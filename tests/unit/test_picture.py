@@ -80,6 +80,8 @@ def turned_by_exif() -> tuple[Image.Image, Image.Exif]:
 PICTURES: dict[str, Callable[[], Image.Image]] = {
     "light on dark": lambda: drawn(LIGHT, DARK),
     "pale grey on white": lambda: drawn(200, 255),
+    "dark on mid-grey": lambda: drawn(10, 115),
+    "light on mid-grey": lambda: drawn(245, 140),
     "in colour": lambda: Image.merge("RGB", [drawn(), drawn(60), drawn(10)]),
     "of a palette": lambda: drawn().convert("P", palette=Image.Palette.ADAPTIVE),
     "of two colours": lambda: drawn().convert("1", dither=Image.Dither.NONE),
@@ -99,6 +101,20 @@ def test_jpeg_leaves_no_specks(tmp_path: Path, expected: NDArray[np.uint8]) -> N
     result = saved(drawn(), tmp_path / "digit.jpg", quality=30)
     assert np.abs(result.astype(int) - expected).mean() < 8
     assert abs(min(box(result)) - min(box(expected))) <= 1
+
+
+@pytest.mark.parametrize("ink", [DARK, 130])
+def test_noise_of_the_paper_leaves_no_specks(ink: int, tmp_path: Path, expected: NDArray[np.uint8]) -> None:
+    noise = np.random.default_rng(1).normal(0, 8, (310, 430))
+    picture = Image.fromarray((np.asarray(drawn(ink)) + noise).clip(0, 255).astype(np.uint8))
+    result = saved(picture, tmp_path / "digit.png")
+    assert np.abs(result.astype(int) - expected).mean() < 8
+    assert abs(min(box(result)) - min(box(expected))) <= 1
+
+
+def test_pure_noise_is_a_picture_too(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (28, 28), dtype=np.uint8)
+    assert saved(Image.fromarray(noise), tmp_path / "noise.png").any()
 
 
 def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path, expected: NDArray[np.uint8]) -> None:

@@ -122,7 +122,8 @@ def test_files_that_cannot_be_read_are_a_failed_run_too(workplace: Workplace) ->
     labels.write_bytes(labels.read_bytes()[:-1])
     with pytest.raises(PipelineError, match=TRAIN_LABELS):
         validate.run(workplace.params)
-    assert workplace.published == [(workplace.params, False, {}, None, False)]
+    assert workplace.published == [(workplace.params, False, {}, paths.DATA_DOCS, True)]
+    assert TRAIN_LABELS in (paths.DATA_DOCS / "index.html").read_text()
 
 
 def test_without_data_there_is_no_run(workplace: Workplace) -> None:

@@ -22,6 +22,8 @@ BLUE, ORANGE, GREY = "#1f6fb4", "#c8500a", "#666666"
 DOTS_PER_INCH = 110
 EXAMPLES = 4
 """Images of each kind that is out of distribution."""
+UNITS = {"slant": "°", "stroke width": " pixels", "size": " pixels"}
+"""Of the properties by which slices are cut."""
 
 
 @matplotlib.style.context("default")
@@ -122,11 +124,14 @@ def draw_slices(slices: pd.DataFrame, accuracy: float) -> bytes:
     middle, low, high = (100 * slices[name] for name in ("accuracy", "accuracy_low", "accuracy_high"))
     axes.errorbar(middle, rows, xerr=_reach(middle, low, high), fmt="o", color=BLUE, capsize=2)
     axes.axvline(100 * accuracy, color=GREY, linestyle="--", linewidth=1)
-    names = [f"{row.property} {row.least:.3g} to {row.most:.3g}".replace("-", "−") for row in slices.itertuples()]
+    names = [
+        f"{row.property} {row.least:.3g} to {row.most:.3g}{UNITS.get(str(row.property), '')}".replace("-", "−")
+        for row in slices.itertuples()
+    ]
     axes.set_yticks(rows, names)
     axes.invert_yaxis()
     axes.set(xlabel="accuracy, %")
-    axes.set_title(f"Accuracy by what the digit looks like; {accuracy:.2%} on all", fontsize=11)
+    figure.suptitle(f"Accuracy by what the digit looks like; {accuracy:.2%} on all", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 
@@ -155,7 +160,7 @@ def draw_robustness(robustness: pd.DataFrame, clean: float, examples: NDArray[np
     axes.set_yticks(range(table.shape[0]), list(table.index))
     axes.set(xlabel="strength")
     mean = robustness["accuracy"].mean()
-    axes.set_title(f"Accuracy under corruption: {mean:.1%} in the mean, {clean:.1%} without", fontsize=11)
+    figure.suptitle(f"Accuracy under corruption: {mean:.1%} in the mean, {clean:.1%} without", fontsize=11)
     return _png(figure)
 
 

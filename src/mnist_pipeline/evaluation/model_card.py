@@ -101,8 +101,8 @@ def _data(subject: Subject, reports: Reports) -> list[str]:
         "## Data",
         "",
         f"{facts['train']['images'] - held_out:,} images for training, {held_out:,} held out of the training set to "
-        f"choose parameters by, {facts['test']['images']:,} for the test, by which nothing was chosen. The gate asked "
-        f"{gate['expectations']} expectations of them (suite `{gate['suite']}`), and all were met.",
+        f"choose parameters by, {facts['test']['images']:,} for the test, by which no parameter was chosen. The gate "
+        f"asked {gate['expectations']} expectations of them (suite `{gate['suite']}`), and all were met.",
     ]
 
 
@@ -157,7 +157,8 @@ def _limits(test: Report) -> list[str]:
         "## Limits",
         "",
         f"On the least accurate quarter of the test images by ink, slant, stroke width or size it has "
-        f"{test['worst_slice']:.2%} right. Of images that were changed, over five strengths each:",
+        f"{test['worst_slice']:.2%} right, with an interval of {test['worst_slice_low']:.2%} to "
+        f"{test['worst_slice_high']:.2%}. Of images that were changed, over five strengths each:",
         "",
         *_table(("change", "accuracy"), rows),
         "",

@@ -27,16 +27,17 @@ def robustness_table(
 ) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
     """Accuracy on images `[N, height, width]` under each corruption at each strength; `advance` hears of each image.
 
+    `value` is the strength in the corruption's own unit.
     The second result is the first image under each corruption, at the strength `SHOWN`: `[corruptions, height, width]`.
     """
     rows, examples = [], []
     for name, strength, changed in corrupted(images):
         predicted = predict_logits(classifier, changed, device).argmax(1).numpy()
-        rows.append((name, strength, float((predicted == labels).mean())))
+        rows.append((name, strength, CORRUPTIONS[name][1][strength - 1], float((predicted == labels).mean())))
         if strength == SHOWN:
             examples.append(changed[0])
         advance(len(images))
-    return pd.DataFrame(rows, columns=["corruption", "strength", "accuracy"]), np.stack(examples)
+    return pd.DataFrame(rows, columns=["corruption", "strength", "value", "accuracy"]), np.stack(examples)
 
 
 def robustness_summary(robustness: pd.DataFrame) -> dict[str, float]:

@@ -22,7 +22,11 @@ def selection_table(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def area_under_risk(predictions: pd.DataFrame) -> float:
-    """Mean share of errors over all coverages, 0 at best: Geifman and El-Yaniv (2017), "Selective classification"."""
+    """Mean share of errors over all coverages: Geifman and El-Yaniv (2017), "Selective classification".
+
+    Where the share of errors in all is e, it is at best e + (1 - e) log(1 - e), with every error less confident than
+    what is right: Geifman, Uziel and El-Yaniv (2019), "Bias-reduced uncertainty estimation".
+    """
     wrong = _ordered(predictions)["wrong"].to_numpy()
     return float((wrong.cumsum() / np.arange(1, len(wrong) + 1)).mean())
 

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnist_pipeline.data.geometry import centres_of_mass, extents
-from mnist_pipeline.evaluation.metrics import wilson_interval
+from mnist_pipeline.evaluation.metrics import DECIMALS, wilson_interval
 
 PARTS = 4
 """Each property is cut into as many parts of about as many images."""
@@ -33,6 +33,12 @@ def slice_table(images: NDArray[np.uint8], correct: NDArray[np.bool_], confidenc
             rows.append((name, *bounds, count, count - right, right / count, low, high))
     columns = ["property", "least", "most", "images", "errors", "accuracy", "accuracy_low", "accuracy_high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def worst_slice(slices: pd.DataFrame) -> dict[str, float]:
+    """The accuracy of the part with the lowest one, and the ends of its interval."""
+    worst = slices.iloc[int(slices["accuracy"].argmin())]
+    return {f"worst_slice{end}": round(float(worst[f"accuracy{end}"]), DECIMALS) for end in ("", "_low", "_high")}
 
 
 def _ink(pixels: Pixels) -> Pixels:

@@ -23,6 +23,8 @@ FAINTEST = 24
 """Grey levels that ink must differ from its ground by."""
 NOISE = 0.2
 """What is fainter than this share of the strongest ink is paper, or what JPEG left around a stroke."""
+SIGMAS = 5
+"""What is fainter than so many standard deviations of the noise is noise: of Gaussian noise, all but 1 in 3 million."""
 
 
 def as_in_mnist(path: Path) -> NDArray[np.uint8]:
@@ -38,10 +40,10 @@ def as_in_mnist(path: Path) -> NDArray[np.uint8]:
     ink = _ink(grey)
     strongest = float(ink.max())
     if strongest < FAINTEST:
-        raise PipelineError(f"{path}: nothing is drawn on it: it has one shade of grey")
+        raise PipelineError(f"{path}: nothing is drawn on it: no grey is {FAINTEST} levels from that of its edge")
     if _is_of_mnist(ink):
         return ink.astype(np.uint8)
-    ink[ink < NOISE * strongest] = 0
+    ink[ink < max(NOISE * strongest, min(SIGMAS * _noise(grey), strongest / 2))] = 0  # of pure noise, some stays
     return _placed(_scaled(_cropped(ink)))
 
 
@@ -89,10 +91,24 @@ def _composed(picture: Image.Image) -> Grey:
 
 
 def _ink(grey: Grey) -> Grey:
-    """How far each pixel is from the ground, towards the other end of the greys; the ground is what the edge shows."""
-    ground = np.float32(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
-    ink: Grey = np.clip(ground - grey if ground > 127 else grey - ground, 0, None)
+    """How far each pixel is from the ground, to the side on which more is drawn; the ground is what the edge shows.
+
+    More is drawn where the squares of the distances have the larger sum, to which strokes add more than light does.
+    """
+    ground = np.median(_edge(grey))
+    darker, lighter = np.clip(ground - grey, 0, None), np.clip(grey - ground, 0, None)
+    ink: Grey = darker if np.square(darker).sum() > np.square(lighter).sum() else lighter
     return ink
+
+
+def _noise(grey: Grey) -> float:
+    """The standard deviation of the ground, by the median distance from the median, which a stroke there leaves be."""
+    edge = _edge(grey)
+    return 1.4826 * float(np.median(np.abs(edge - np.median(edge))))
+
+
+def _edge(grey: Grey) -> Grey:
+    return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
 
 
 def _is_of_mnist(ink: Grey) -> bool:

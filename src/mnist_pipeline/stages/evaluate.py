@@ -1,4 +1,4 @@
-"""Measures one trained model on the test set, by which nothing was chosen."""
+"""Measures one trained model on the test set, by which no parameter was chosen."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from mnist_pipeline.devices import choose_device, make_deterministic
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.evaluation import attack, figures, robustness
 from mnist_pipeline.evaluation.calibration import fit_temperature
-from mnist_pipeline.evaluation.metrics import DECIMALS, Evaluation, evaluate
+from mnist_pipeline.evaluation.metrics import Evaluation, evaluate
 from mnist_pipeline.evaluation.out_of_distribution import (
     detection_summary,
     detection_table,
@@ -27,7 +27,7 @@ from mnist_pipeline.evaluation.out_of_distribution import (
 )
 from mnist_pipeline.evaluation.predictions import predict_logits
 from mnist_pipeline.evaluation.selection import area_under_risk, selection_table
-from mnist_pipeline.evaluation.slices import slice_table
+from mnist_pipeline.evaluation.slices import slice_table, worst_slice
 from mnist_pipeline.files import write_bytes, write_json, write_text
 from mnist_pipeline.models import load_classifier
 from mnist_pipeline.params import Params
@@ -78,13 +78,15 @@ def _measure(
     summary = found.summary | {
         "temperature": round(temperature, 4),
         **{f"{name}_scaled": scaled.summary[name] for name in ("loss", "expected_calibration_error")},
-        "area_under_risk": round(area_under_risk(found.predictions), DECIMALS),
-        "worst_slice": round(float(slices["accuracy"].min()), DECIMALS),
+        "area_under_risk": float(f"{area_under_risk(found.predictions):.4g}"),
+        **worst_slice(slices),
     }
     tables = {
         "predictions": found.predictions,
         "per_class": found.by_class,
-        "reliability": found.reliability,
+        "reliability": pd.concat(
+            [found.reliability.assign(temperature=1.0), scaled.reliability.assign(temperature=temperature)]
+        ),
         "selection": selection,
         "slices": slices,
     }

@@ -12,7 +12,7 @@ from mnist_pipeline.data.dataset import SPLIT_FILES, load_split
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import write_json, write_text
 from mnist_pipeline.params import Params
-from mnist_pipeline.validation.data_docs import DETAILS, write_page
+from mnist_pipeline.validation.data_docs import DETAILS, write_page, write_reason
 from mnist_pipeline.validation.expectations import Failure, judge
 from mnist_pipeline.validation.profile import image_tables, statistics, whole_set_facts
 
@@ -38,9 +38,10 @@ def run(params: Params) -> None:
     shutil.rmtree(paths.DATA_DOCS, ignore_errors=True)
     try:
         splits = {split: load_split(paths.RAW, split) for split in SPLIT_FILES}
-    except PipelineError:
+    except PipelineError as error:
         if paths.RAW.is_dir():  # without it there are no data to judge
-            publish_validation(params, False, {}, None)
+            write_reason(paths.DATA_DOCS, str(error))
+            publish_validation(params, False, {}, paths.DATA_DOCS)
         raise
     tables = image_tables(splits)
     facts = whole_set_facts(splits, tables)

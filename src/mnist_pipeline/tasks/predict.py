@@ -67,9 +67,12 @@ def _files(path: Path, mistakes: _Mistakes) -> list[Path]:
     """The pictures of a folder, or the file itself."""
     try:
         if path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            every = sorted(path.iterdir())
+            found = [file for file in every if file.suffix.lower() in SUFFIXES]
             if not found:
                 mistakes.tell(f"{path}: a folder without {', '.join(SUFFIXES)}")
+            elif others := len(every) - len(found):
+                console.say(f"predict: {path}: {others} of {len(every)} left out: not {', '.join(SUFFIXES)} by name")
             return found
         if path.is_file() or not path.exists():
             return [path]

@@ -19,9 +19,15 @@ def run(params: Params, exact_counts: bool) -> None:
     """Writes what `data/raw` allows into the suite that judges it, and tells what has changed.
 
     Raises:
-        PipelineError: the data cannot be read, no suite would let them pass, or the file cannot be written.
+        PipelineError: the suite asks for exact counts and would not any more, the data cannot be read, no suite would
+            let them pass, or the file cannot be written.
     """
     name, suite = params.validate_.chosen(params.data.dataset)
+    if suite.train_counts and not exact_counts:
+        raise PipelineError(
+            f"validate.suites.{name} asks for exact counts of each class, which would be lost: give --exact-counts, "
+            "or, for data of your own, set data.dataset to idx and validate.suite to auto"
+        )
     splits = {split: load_split(paths.RAW, split) for split in SPLIT_FILES}
     tables = image_tables(splits)
     facts = whole_set_facts(splits, tables)

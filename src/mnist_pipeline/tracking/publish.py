@@ -28,10 +28,10 @@ def publish_download(params: Params) -> None:
         add_data_row(opened(params.tracking), version, part, "FINISHED", "stage")
 
 
-def publish_validation(params: Params, passed: bool, facts: Mapping[str, Any], data_docs: Path | None) -> None:
+def publish_validation(params: Params, passed: bool, facts: Mapping[str, Any], data_docs: Path) -> None:
     """The row of the gate's judgement, marked failed where it refused; Data Docs are attached.
 
-    Files that cannot be read have neither facts nor Data Docs.
+    Files that cannot be read have no facts.
     """
     version = work_tree(params)
     part = content.validation(version, facts, data_docs)

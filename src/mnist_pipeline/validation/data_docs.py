@@ -55,7 +55,16 @@ def write_page(
         write_text(page, without_remote_parts(page.read_text(encoding="utf-8")))
     (details / "index.html").unlink(missing_ok=True)  # without a script from the network it lists nothing
     parts = [_verdict(suite, judgement), *(_failure(failure, splits, tables) for failure in judgement.failures)]
-    write_text(folder / "index.html", _page("".join(parts), _links(folder, details / "validations")))
+    links = _links(folder, details / "validations")
+    parts.append(f"<h2>Every expectation, as Great Expectations tells of it</h2><p>{links}</p>")
+    write_text(folder / "index.html", _page("".join(parts)))
+
+
+def write_reason(folder: Path, reason: str) -> None:
+    """Writes `index.html` in `folder` about data that cannot be read, and so not be judged."""
+    write_text(
+        folder / "index.html", _page(f'<h1 class="refused">The gate refuses the data</h1><p>{escape(reason)}</p>')
+    )
 
 
 def without_remote_parts(page: str) -> str:
@@ -67,11 +76,10 @@ def without_remote_parts(page: str) -> str:
     return page.replace("</head>", f"{PLAIN}</head>", 1)
 
 
-def _page(parts: str, links: str) -> str:
+def _page(parts: str) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>The gate</title><style>{STYLE}</style>'
-        f"</head><body>{parts}"
-        f"<h2>Every expectation, as Great Expectations tells of it</h2><p>{links}</p></body></html>\n"
+        f"</head><body>{parts}</body></html>\n"
     )
 
 
