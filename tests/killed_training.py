@@ -95,13 +95,21 @@ def _start(work: Callable[[], None]) -> int:
 def _kill(process: int, checkpoints: Path) -> bool:
     """Kills a training at a random moment after it has written a checkpoint, if it has not ended by then."""
     begun = time.time_ns()
-    while not any(path.stat().st_mtime_ns > begun for path in checkpoints.glob("*.checkpoint")):
+    while not any(_written(path) > begun for path in checkpoints.glob("*.checkpoint")):
         if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             break
         time.sleep(0.001)
     time.sleep(random.uniform(0, LONGEST))
     os.kill(process, signal.SIGKILL)
     return _wait(process)
+
+
+def _written(path: Path) -> int:
+    """When a file was, in nanoseconds; the training may have moved or removed it since it was listed."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _wait(process: int) -> bool:
