@@ -6,7 +6,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=python3.11")'
@@ -21,9 +21,10 @@ repro: .venv/.installed ## run the pipeline on real data and print the results
 	mnist-pipeline results
 	mnist-pipeline sync --if-changed
 
-TUTORIAL := epochs=5 batch_size=64 precision=float32 optimizer=sgd learning_rate=0.001 momentum=0 weight_decay=0 \
-	schedule=constant warmup_epochs=0 label_smoothing=0 ema_decay=0 augmentation.rotation=0 augmentation.scale=0 \
-	augmentation.shear=0 augmentation.translation=0 augmentation.elastic=0
+TUTORIAL := architecture.activation=relu epochs=5 batch_size=64 precision=float32 optimizer=sgd learning_rate=0.001 \
+	momentum=0 weight_decay=0 schedule=constant warmup_epochs=0 label_smoothing=0 ema_decay=0 augmentation.rotation=0 \
+	augmentation.scale=0 augmentation.shear=0 augmentation.translation=0 augmentation.elastic=0 \
+	augmentation.final_strength=1
 
 tutorial: .venv/.installed ## train with the recipe of PyTorch's tutorial, as the DVC experiment "tutorial"
 	dvc exp remove --quiet tutorial 2>/dev/null || true
@@ -38,6 +39,9 @@ system: .venv/.installed ## test the commands of the documentation, many process
 
 browser: .venv/.installed ## look at MLflow's pages with chromium (another: BROWSER=its path)
 	python -m pytest --numprocesses=0 tests/browser
+
+behaviour: .venv/.installed ## test how the trained models of models/ behave, after make repro
+	python -m pytest --numprocesses=0 tests/trained
 
 bench: .venv/.installed ## measure speed beside other loops, and what failures of MLflow cost
 	python benchmarks/speed.py
@@ -67,4 +71,4 @@ clean: ## remove the environment and caches; data, models, reports and mlruns st
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .cache/download .cache/data_docs build src/*.egg-info
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help repro tutorial test system browser bench check format ui lock clean
+.PHONY: help repro tutorial test system browser behaviour bench check format ui lock clean

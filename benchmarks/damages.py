@@ -16,7 +16,6 @@ from mnist_pipeline.data.idx import format_idx
 Splits = dict[SplitName, Split]
 Change = Callable[[np.ndarray], np.ndarray]
 SHARES = {"all": 1.0, "1 %": 0.01, "0.1 %": 0.001}
-random = np.random.default_rng(0)
 
 
 def clean(folder: Path = paths.RAW) -> Splits:
@@ -52,9 +51,14 @@ def relabel(name: SplitName, change: Change, splits: Splits) -> Splits:
     return splits | {name: Split(splits[name].images, change(splits[name].labels).astype(np.uint8))}
 
 
+def drawn() -> np.random.Generator:
+    """Each damage has the same draws, whichever went before it."""
+    return np.random.default_rng(0)
+
+
 def mix(share: float, labels: np.ndarray) -> np.ndarray:
     """Exchanges the labels of some images among them, which leaves all counts as they are."""
-    chosen = random.permutation(len(labels))[: round(share * len(labels))]
+    chosen = drawn().permutation(len(labels))[: round(share * len(labels))]
     mixed = labels.copy()
     mixed[chosen] = np.roll(labels[chosen], 1)
     return mixed
@@ -82,7 +86,7 @@ def one_beyond(labels: np.ndarray) -> np.ndarray:
 def change_images(change: Change, share: float, splits: Splits) -> Splits:
     result: Splits = {}
     for name, split in splits.items():
-        images, chosen = split.images.copy(), random.permutation(len(split))[: round(share * len(split))]
+        images, chosen = split.images.copy(), drawn().permutation(len(split))[: round(share * len(split))]
         images[chosen] = np.clip(change(images[chosen]), 0, 255).round()
         result[name] = Split(images, split.labels)
     return result
@@ -109,8 +113,8 @@ CHANGES: dict[str, Change] = {
     "transposed": lambda images: images.transpose(0, 2, 1),
     "blank": np.zeros_like,
     "of one grey": lambda images: np.full_like(images, 90),
-    "noise of 20 grey levels": lambda images: images + random.normal(0, 20, images.shape),
-    "salt and pepper, 1 % of the pixels": lambda images: np.where(random.random(images.shape) < 0.01, 255, images),
+    "noise of 20 grey levels": lambda images: images + drawn().normal(0, 20, images.shape),
+    "salt and pepper, 1 % of the pixels": lambda images: np.where(drawn().random(images.shape) < 0.01, 255, images),
     "blurred by 1 pixel": lambda images: gaussian_filter(images.astype(float), (0, 1, 1)),
     "of two grey levels": lambda images: np.where(images > 127, 255, 0),
     "of 16 grey levels": lambda images: images // 17 * 17,
@@ -136,9 +140,12 @@ def set_cases() -> Iterator[tuple[str, str, Callable[[Splits], Splits]]]:
             yield f"test images in train, {name}", f"{count}", partial(repeat, "test", "train", count, change)
     for share in (1, 0.1, 0.01):
         yield "a white corner on the 3s", f"{share:.0%} of them", partial(mark, share)
-    yield "half of the 5s lost, train", "half", partial(lose, 0.5)
-    yield "one image lost, train", "1 image", partial(lose, 1 / 5421)
-    yield "no 5 in train", "all", partial(lose, 1)
+    for name in ("train", "test"):
+        yield f"a class lost, {name}", "all", partial(lose, name, 1.0)
+        yield f"images of a class lost, {name}", "half", partial(lose, name, 0.5)
+        yield f"images of a class lost, {name}", "a tenth", partial(lose, name, 0.1)
+        yield f"images of a class lost, {name}", "1 image", partial(lose, name, 0.0)
+        yield f"images of all other classes lost, {name}", "half", partial(keep_one_class, name)
     yield "train and test exchanged", "all", lambda splits: {"train": splits["test"], "test": splits["train"]}
     yield (
         "first 10,000 of train as test",
@@ -179,10 +186,17 @@ def mark(share: float, splits: Splits) -> Splits:
     return splits | {"train": Split(images, splits["train"].labels)}
 
 
-def lose(share: float, splits: Splits) -> Splits:
-    fives = np.flatnonzero(splits["train"].labels == 5)
-    rest = np.setdiff1d(np.arange(len(splits["train"])), fives[: round(share * len(fives))])
-    return splits | {"train": splits["train"].take(rest)}
+def lose(name: SplitName, share: float, splits: Splits) -> Splits:
+    """Such a share of the 5s, and at least one."""
+    fives = np.flatnonzero(splits[name].labels == 5)
+    lost = fives[: max(1, round(share * len(fives)))]
+    return splits | {name: splits[name].take(np.setdiff1d(np.arange(len(splits[name])), lost))}
+
+
+def keep_one_class(name: SplitName, splits: Splits) -> Splits:
+    """All 5s, and every other image of the others."""
+    kept = (splits[name].labels == 5) | (np.arange(len(splits[name])) % 2 == 0)
+    return splits | {name: splits[name].take(np.flatnonzero(kept))}
 
 
 def file_cases(clean: Path) -> Iterator[tuple[str, str, Callable[[Splits], Splits]]]:

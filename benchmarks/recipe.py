@@ -32,6 +32,7 @@ ACCURACIES = ("validation_accuracy", "test_accuracy")
 RESULTS = Path(__file__).parent / "results/recipe.jsonl"
 AFFINE = ("rotation", "scale", "shear", "translation")
 TUTORIAL: dict[str, Any] = {
+    "architecture.activation": "relu",
     "epochs": 5,
     "batch_size": 64,
     "precision": "float32",
@@ -44,6 +45,7 @@ TUTORIAL: dict[str, Any] = {
     "label_smoothing": 0.0,
     "ema_decay": 0.0,
     **{f"augmentation.{name}": 0.0 for name in (*AFFINE, "elastic")},
+    "augmentation.final_strength": 1.0,
 }
 """The recipe of PyTorch's quickstart tutorial."""
 STEPS = {
@@ -59,12 +61,14 @@ STEPS = {
     "products in bfloat16, where the processor has it": ("precision",),
     "affine distortion": tuple(f"augmentation.{name}" for name in AFFINE),
     "elastic distortion": ("augmentation.elastic",),
+    "distortion that fades": ("augmentation.final_strength",),
     "averaged weights": ("ema_decay",),
     "as many epochs as it takes": ("epochs",),
 }
 INGREDIENTS: dict[str, dict[str, Any]] = {
     "without affine distortion": {f"augmentation.{name}": 0.0 for name in AFFINE},
     "without elastic distortion": {"augmentation.elastic": 0.0},
+    "without fading": {"augmentation.final_strength": 1.0},
     "without averaged weights": {"ema_decay": 0.0},
     "with a constant learning rate": {"schedule": "constant"},
     "with label smoothing": {"label_smoothing": 0.05},
@@ -115,7 +119,8 @@ def ablations(model: str) -> dict[str, dict[str, Any]]:
     third = {"epochs": default["epochs"] // 3}
     other = "bfloat16" if default["precision"] == "float32" else "float32"
     changed = {name: changes or third for name, changes in INGREDIENTS.items()}
-    return changed | {f"with products in {other}": {"precision": other}}
+    changed[f"with products in {other}"] = {"precision": other}
+    return {name: changes for name, changes in changed.items() if recipe(model, changes) != default}
 
 
 def steps(model: str) -> dict[str, dict[str, Any]]:
@@ -218,7 +223,7 @@ def _ablation(model: str, rows: Rows) -> str:
     for name, changes in ablations(model).items():
         changed = _by_seed(recipe(model, changes), rows)
         differences = [100 * (changed[seed] - whole[seed]) for seed in whole.keys() & changed.keys()]
-        if recipe(model, changes) != recipe(model, {}) and len(differences) > 1:
+        if len(differences) > 1:
             mean = statistics.mean(differences)
             reach = student.ppf(0.975, len(differences) - 1) * statistics.stdev(differences) / len(differences) ** 0.5
             interval = f"{mean - reach:+.2f} to {mean + reach:+.2f}"
@@ -246,7 +251,7 @@ def _tried(model: str, rows: Rows) -> str:
     for text in {json.dumps(row["recipe"], sort_keys=True) for row in rows}:
         tried = json.loads(text)
         accuracies = _by_seed(tried, rows).values()
-        changed = [f"{key} {value}" for key, value in tried.items() if default.get(key) != value]
+        changed = [f"{key.split('.')[-1]} {value}" for key, value in tried.items() if default.get(key) != value]
         lines.append([f"{statistics.mean(accuracies):.2%}", str(len(accuracies)), ", ".join(changed) or "nothing"])
     return table(("validation accuracy", "seeds", "what differs from the default"), sorted(lines, reverse=True))
 

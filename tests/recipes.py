@@ -16,5 +16,6 @@ PLAIN = Recipe(
     label_smoothing=0.0,
     ema_decay=0.5,
     precision=torch.float32,
-    augment=lambda images, generator, part: images[part].float(),
+    augment=lambda images, generator, part, strength: images[part].float(),
+    final_strength=1.0,
 )

@@ -53,10 +53,12 @@ class Suite(Section):
     test_counts: list[Annotated[int, Field(ge=0)]] | None
     train_min_per_class: Annotated[int, Field(ge=0)]
     test_min_per_class: Annotated[int, Field(ge=0)]
+    max_class_ratio: Annotated[float, Field(ge=1)]
     pixel_mean: Range
     pixel_std: Range
     brightest: Range
     min_sharpness: Annotated[float, Field(ge=0, le=255)]
+    roughness: Range
     grey_levels: Range
     few_grey_levels: Range
     ink_fraction: Range
@@ -103,6 +105,7 @@ class Augmentation(Section):
     shear: Annotated[float, Field(ge=0, lt=90)]
     translation: Annotated[float, Field(ge=0, le=14)]
     elastic: Annotated[float, Field(ge=0, le=14)]
+    final_strength: Share
 
 
 class Training(Section):

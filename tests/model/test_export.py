@@ -151,6 +151,7 @@ def test_the_stage_writes_a_checked_file_its_metrics_and_its_row(workplace, capf
         "mean_logit_difference",
         "size_bytes",
         "opset",
+        "data_md5",
         "int8",
     }
     assert (metrics["images"], metrics["differing_predictions"], metrics["opset"]) == (200, 0, 18)

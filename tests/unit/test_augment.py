@@ -42,6 +42,13 @@ def test_translation_is_in_pixels_along_both_axes() -> None:
     assert (shift.max(dim=0).values > 2.8).all()
 
 
+def test_strength_is_the_share_of_each_bound() -> None:
+    bounds = {"rotation": 10.0, "scale": 0.2, "shear": 6.0, "translation": 2.0, "elastic": 0.5}
+    half = {name: bound / 2 for name, bound in bounds.items()}
+    assert torch.equal(moved(disc(20), strength=0.5, **bounds), moved(disc(20), **half))
+    assert torch.equal(moved(disc(20), strength=0.0, **bounds), disc(20).float())
+
+
 def test_a_thin_stroke_that_falls_between_pixels_stays_sharp() -> None:
     line = torch.zeros(500, 28, 28, dtype=torch.uint8)
     line[:, 10, 4:24] = 255

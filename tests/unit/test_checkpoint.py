@@ -86,7 +86,7 @@ def test_a_checkpoint_in_the_middle_of_an_epoch_is_gone_on_from(tmp_path: Path) 
     class KilledError(Exception):
         pass
 
-    def die(images: torch.Tensor, generator: torch.Generator, part: slice) -> torch.Tensor:
+    def die(images: torch.Tensor, generator: torch.Generator, part: slice, strength: float) -> torch.Tensor:
         steps.append(1)
         if len(steps) == 33:  # the second epoch's 13th step of 20
             raise KilledError

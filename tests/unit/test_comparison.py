@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest
 
-from mnist_pipeline.evaluation.comparison import compare, difference_interval, mcnemar, pair_table, tell
+from mnist_pipeline.evaluation.comparison import compare, mcnemar, pair_table, tell
+from mnist_pipeline.evaluation.intervals import difference_interval
 
 NAMES = ["zero", "one"]
 
@@ -37,29 +38,6 @@ def test_equal_predictions_differ_by_nothing() -> None:
     labels = np.array([0, 1], dtype=np.uint8)
     found = compare(labels, labels.astype(np.int64), labels.astype(np.int64), NAMES)
     assert (found.won, found.lost, found.p_value, found.class_drop) == (0, 0, 1.0, 0.0)
-
-
-@pytest.mark.parametrize(("won", "lost", "images"), [(32, 23, 2000), (9, 1, 100), (0, 7, 50), (400, 100, 1000)])
-def test_the_interval_is_what_many_resamples_come_to(won: int, lost: int, images: int) -> None:
-    outcomes = np.repeat([1, -1, 0], [won, lost, images - won - lost])
-    drawn = bootstrap((outcomes,), np.mean, n_resamples=20_000, batch=1000, method="percentile", rng=1)
-    expected = drawn.confidence_interval
-    assert difference_interval(won, lost, images, 0.95) == pytest.approx(expected, abs=1.01 / images)
-
-
-def test_the_interval_is_the_textbook_s_where_one_image_is_lost() -> None:
-    """The number of times that 100 draws of 100 hit one image: none 0.366, one 0.370, two 0.185, three 0.061, …"""
-    assert difference_interval(0, 1, 100, 0.8) == (-0.02, 0.0)
-    assert difference_interval(0, 1, 100, 0.9) == (-0.03, 0.0)
-
-
-def test_exchanged_models_have_the_mirrored_interval() -> None:
-    low, high = difference_interval(40, 10, 500, 0.9)
-    assert difference_interval(10, 40, 500, 0.9) == (-high, -low)
-
-
-def test_models_that_never_differ_have_no_interval() -> None:
-    assert difference_interval(0, 0, 500, 0.99) == (0, 0)
 
 
 def test_the_first_model_is_compared_with_each_other_one() -> None:

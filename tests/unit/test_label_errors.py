@@ -31,6 +31,8 @@ def test_only_what_every_model_misses_is_listed_with_every_answer() -> None:
             "image": 3,
             "label": "0",
             "suspected_label": "",
+            "usual_for_label": 0.02,  # of a, which takes another 0 for a 1 more surely
+            "usual_for_answer": 0.0,
             "a_predicted": "1",
             "a_confidence": 0.7,
             "b_predicted": "2",
@@ -93,4 +95,4 @@ def test_suspected_labels_come_first_and_then_the_most_confident_mistakes() -> N
 def test_models_that_miss_nothing_together_give_an_empty_table_with_all_columns() -> None:
     found = missed_by_all({"a": answers(image_3=("1", 0.9)), "b": answers()}, 0.02)
     assert found.empty
-    assert list(found.columns)[:4] == ["image", "label", "suspected_label", "a_predicted"]
+    assert list(found.columns)[2:6] == ["suspected_label", "usual_for_label", "usual_for_answer", "a_predicted"]

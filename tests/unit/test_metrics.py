@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional import classification
 
+from mnist_pipeline.evaluation.intervals import wilson_interval
 from mnist_pipeline.evaluation.metrics import (
     class_table,
     confusion_table,
@@ -13,7 +14,6 @@ from mnist_pipeline.evaluation.metrics import (
     expected_calibration_error,
     prediction_table,
     reliability_table,
-    wilson_interval,
 )
 
 NAMES = ["cat", "dog", "bee"]
@@ -27,25 +27,6 @@ def confident(predicted: Tensor, confidence: float, classes: int = 3) -> Tensor:
     probabilities = torch.full((len(predicted), classes), rest, dtype=torch.float64)
     probabilities[range(len(predicted)), predicted] = confidence
     return probabilities.log()
-
-
-@pytest.mark.parametrize(
-    ("successes", "trials", "expected"),
-    [
-        (81, 263, (0.2553, 0.3662)),
-        (15, 148, (0.0624, 0.1605)),
-        (0, 20, (0.0, 0.1611)),
-        (1, 29, (0.0061, 0.1718)),
-    ],
-)
-def test_wilson_interval_as_published(successes: int, trials: int, expected: tuple[float, float]) -> None:
-    """Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I, method 3."""
-    assert wilson_interval(successes, trials, 0.95) == pytest.approx(expected, abs=5e-5)
-
-
-def test_a_wilson_interval_of_more_confidence_is_wider() -> None:
-    (low, high), (lower, higher) = (wilson_interval(90, 100, confidence) for confidence in (0.9, 0.99))
-    assert lower < low < 0.9 < high < higher
 
 
 def test_class_table_by_hand() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnist_pipeline.evaluation.offer import Offer, adjusted_interval, cost, judge
+from mnist_pipeline.evaluation.offer import Offer, cost, judge
 
 LABELS = np.zeros(100, dtype=np.uint8)
 
@@ -49,16 +49,3 @@ def test_a_significant_loss_is_not_offered() -> None:
 
 def test_a_significant_gain_is_offered() -> None:
     assert offered(predictions(), predictions(*range(9))).offered
-
-
-def test_the_interval_is_that_of_the_literature() -> None:
-    """Fagerland, Lydersen and Laake (2014), BMC Medical Research Methodology 14, airway hyper-responsiveness: 1 and 7
-    of 21 pairs differ."""
-    assert adjusted_interval(1, 7, 21, 0.95) == pytest.approx((-0.508, -0.013), abs=0.001)
-
-
-def test_the_interval_narrows_with_the_images_and_has_a_width_where_none_differs() -> None:
-    low, high = adjusted_interval(0, 0, 10_000, 0.95)
-    assert -0.001 < low < 0 < high < 0.001
-    assert adjusted_interval(0, 0, 100, 0.95)[1] > high
-    assert adjusted_interval(0, 0, 10_000, 0.99)[1] > high

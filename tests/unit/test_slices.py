@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_pipeline.evaluation.metrics import wilson_interval
+from mnist_pipeline.evaluation.intervals import wilson_interval
 from mnist_pipeline.evaluation.selection import area_under_risk, selection_table
 from mnist_pipeline.evaluation.slices import PROPERTIES, slice_table
 

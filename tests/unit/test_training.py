@@ -84,8 +84,21 @@ def test_every_image_is_seen_once_an_epoch() -> None:
 
 
 def test_the_augmented_images_are_what_trains() -> None:
-    blank = replace(PLAIN, augment=lambda images, generator, part: torch.zeros(images[part].shape))
+    blank = replace(PLAIN, augment=lambda images, generator, part, strength: torch.zeros(images[part].shape))
     assert trained(blank)[0][-1].train_loss > 0.6
+
+
+@pytest.mark.parametrize("final", [0.2, 1.0])
+def test_the_augmentation_falls_evenly_to_its_final_strength(final: float) -> None:
+    seen: list[float] = []
+
+    def augment(images: Tensor, generator: torch.Generator, part: slice, strength: float) -> Tensor:
+        seen.append(strength)
+        return images[part].float()
+
+    trained(replace(PLAIN, augment=augment, final_strength=final))
+    steps = len(seen)
+    assert seen == pytest.approx([1 - (1 - final) * step / steps for step in range(steps)])
 
 
 def test_label_smoothing_raises_the_floor_of_the_training_loss() -> None:
@@ -166,7 +179,7 @@ def test_sgd_is_the_tutorial_s() -> None:
 def test_augmentation_draws_from_the_seed_alone() -> None:
     draws: list[Tensor] = []
 
-    def augment(images: Tensor, generator: torch.Generator, part: slice, into: list[Tensor]) -> Tensor:
+    def augment(images: Tensor, generator: torch.Generator, part: slice, strength: float, into: list[Tensor]) -> Tensor:
         into.append(torch.rand(1, generator=generator))
         return images[part].float()
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mnist_pipeline.data.dataset import Split, SplitName
@@ -45,6 +46,7 @@ TIGHTER: tuple[dict[str, tuple[Any, set[tuple[str, str, str]]]], ...] = (
         "min_sharpness": (245.0, of_images("sharpness", "at least 245, in 99.0000% of the images")),
         "grey_levels": ([2, 60], of_both("grey_levels", "2 to 60")),
         "few_grey_levels": ([1, 40], of_both("few_grey_levels", "1 to 40")),
+        "roughness": ([0, 0.35], of_images("roughness", "0 to 0.35, in 99.0000% of the images")),
         "ink_fraction": ([0, 0.088], of_images("ink_fraction", "0 to 0.088, in 99.0000% of the images")),
         "box_side": ([17, 28], of_images("box_side", "17 to 28, in 99.0000% of the images")),
         "box_aspect": ([0.2, 1.1], of_both("box_aspect", "0.2 to 1.1")),
@@ -115,7 +117,7 @@ def of_tighter_suites(judged: Judge, splits: Splits, lenient: Suite) -> list[set
 
 
 def test_good_data_pass(of_good_data: tuple[Judgement, list[Any]]) -> None:
-    of_a_split = 12 + 7 + 10
+    of_a_split = 13 + 7 + 10 + 1
     assert of_good_data[0] == Judgement(2 * of_a_split + 1, ())
 
 
@@ -134,8 +136,16 @@ def test_the_shares_are_what_may_be_flawed(judged: Judge, splits: Splits, lenien
     assert judged(flawed(splits), lenient).failures == ()
 
 
+def test_no_class_may_be_many_times_larger_than_another(judged: Judge, splits: Splits, suite: Suite) -> None:
+    threes = np.flatnonzero(splits["test"].labels == 3)
+    fewer = {**splits, "test": splits["test"].take(np.setdiff1d(np.arange(200), threes[:10]))}
+    assert judged(fewer, changed(suite, max_class_ratio=2.0)).failures == ()
+    (failure,) = judged(fewer, changed(suite, max_class_ratio=1.9)).failures
+    assert (failure.column, failure.expected, failure.observed) == ("test/class_ratio", "1 to 1.9", "2")
+
+
 def test_no_key_of_a_suite_is_left_out() -> None:
-    assert {key for keys in TIGHTER for key in keys} == set(Suite.model_fields)
+    assert {key for keys in TIGHTER for key in keys} | {"max_class_ratio"} == set(Suite.model_fields)
 
 
 @pytest.mark.parametrize(("group", "key"), [(group, key) for group, keys in enumerate(TIGHTER) for key in keys])

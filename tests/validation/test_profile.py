@@ -59,6 +59,7 @@ def facts_of(train: Split, test: Split) -> dict[str, Any]:
         ("max", [240, 180, 0, 128, 127]),
         ("grey_levels", [2, 3, 1, 1, 1]),
         ("sharpness", [240, 180, 0, 0, 0]),
+        ("roughness", [8 * 240 / 480, (2 * 60 + 2 * 180) / 240, 0, 0, 0]),
         ("ink_fraction", [2 / 24, 1 / 24, 0, 1, 0]),
         ("box_height", [2, 4, 0, 4, 4]),
         ("box_width", [3, 1, 0, 6, 6]),

@@ -43,6 +43,7 @@ def told(images: int, **changed: Any) -> pd.DataFrame:
         "max": 200 + 50 * half,
         "grey_levels": 60,
         "sharpness": 150 + 100 * half,
+        "roughness": 0.5 + 0.5 * half,
         "ink_fraction": 0.1 + 0.1 * half,
         "box_height": 20,
         "box_width": 16,
@@ -68,17 +69,19 @@ def test_every_threshold_by_hand() -> None:
         "test_counts": None,
         "train_min_per_class": 8,  # 0.9 · 36 - 4 · 6
         "test_min_per_class": 2,  # 0.9 · 25 - 4 · 5
+        "max_class_ratio": pytest.approx(3.5852),  # 1.1 · 64 / 36 · (1 + 4 √(1 / 36 + 1 / 64))
         "pixel_mean": [0.196, 0.204],
         "pixel_std": [0.294, 0.306],
         "box_aspect": [0.784, 0.816],
         "grey_levels": [58, 62],
         "few_grey_levels": [59, 61],
-        "brightest": [195, 255],
-        "min_sharpness": 140,
-        "ink_fraction": [0.09, 0.21],
-        "box_side": [9, 21],
-        "max_centre_distance": 0.55,
-        "max_outlier_share": 0.08,  # 4 of 50
+        "brightest": [200, 250],
+        "min_sharpness": 150,
+        "roughness": [0.5, 1.0],
+        "ink_fraction": [0.1, 0.2],
+        "box_side": [10, 20],
+        "max_centre_distance": 0.5,
+        "max_outlier_share": pytest.approx(0.1132),  # 4 √2 of 50
         "max_blank_share": 0,
         "max_duplicate_share": pytest.approx(0.1786),  # 2 + 4 √3 of 50
         "max_contradicted_share": 0.08,  # 4 of 50 are more than 1 + 4 √2 of 100

@@ -65,7 +65,7 @@ def refuse(patch: pytest.MonkeyPatch) -> list[Suite]:
 
     def judge(tables: Any, facts: Any, suite: Suite, data_docs: Path) -> Judgement:
         suites.append(suite)
-        return Judgement(59, (failure,))
+        return Judgement(63, (failure,))
 
     patch.setattr(validate, "judge", judge)
     return suites
@@ -81,10 +81,10 @@ def test_good_data_pass_with_the_same_reports_each_time(
 
     assert reports() == first
     assert tuple(sorted(first)) == REPORTS
-    assert (printed.out, printed.err) == ("", "validate: all 59 expectations of the suite idx are met\n")
+    assert (printed.out, printed.err) == ("", "validate: all 63 expectations of the suite idx are met\n")
     metrics = read_json(paths.VALIDATION / "metrics.json")
     facts = metrics.pop("facts")
-    assert metrics == {"passed": True, "suite": "idx", "expectations": 59}
+    assert metrics == {"passed": True, "suite": "idx", "expectations": 63}
     assert facts["train"]["images"] == 400
     counts = first["class_counts.csv"].decode().splitlines()
     assert counts[0] == "split,label,count"
@@ -99,7 +99,7 @@ def test_bad_data_are_refused_with_a_table_and_no_reports(
 ) -> None:
     workplace.damage()
     with pytest.raises(
-        PipelineError, match=r"^data/raw: 1 of 59 expectations of .*\.idx .*index\.html, .*\(make ui\)$"
+        PipelineError, match=r"^data/raw: 1 of 63 expectations of .*\.idx .*index\.html, .*\(make ui\)$"
     ):
         validate.run(workplace.params)
     assert not paths.VALIDATION.exists()

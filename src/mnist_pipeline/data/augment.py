@@ -17,6 +17,7 @@ def random_distortion(
     images: Tensor,
     generator: torch.Generator,
     part: slice = ALL,
+    strength: float = 1.0,
     *,
     rotation: float,
     scale: float,
@@ -26,15 +27,18 @@ def random_distortion(
 ) -> Tensor:
     """The images `[N, height, width]` in `part`, each under its own random map, bicubic, black outside.
 
-    The result has floats of the same range. The draws are made for all images, whatever the part.
+    The result has floats of the same range. The draws are made for all images, whatever the part. `strength` is the
+    share of each bound that is used.
 
     The affine bounds are symmetric and drawn uniformly: `rotation` and `shear` in degrees, `scale` as a share of each
     side, `translation` in pixels along each axis. `elastic` moves every pixel besides by a smooth random field, of
     which each component has about that standard deviation in pixels (Simard, Steinkraus and Platt, 2003: sigma 4).
     `generator` lives on the images' device.
     """
-    if not any((rotation, scale, shear, translation, elastic)):
+    bounds = [strength * bound for bound in (rotation, scale, shear, translation, elastic)]
+    if not any(bounds):
         return images[part].float()
+    rotation, scale, shear, translation, elastic = bounds
     count, height, width = images.shape
     draw = torch.rand(6, count, 1, generator=generator, device=images.device)[:, part] * 2 - 1
     angle, slant = draw[0] * math.radians(rotation), torch.tan(draw[1] * math.radians(shear))

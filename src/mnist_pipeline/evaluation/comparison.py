@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mnist_pipeline.evaluation.intervals import difference_interval
+
 PAIR_COLUMNS = [
     "model",
     "other",
@@ -49,7 +51,7 @@ def compare(
 ) -> Comparison:
     """Compares predictions `[N]` of both with the labels `[N]`."""
     right, right_before = candidate == labels, champion == labels
-    won, lost = int((right & ~right_before).sum()), int((~right & right_before).sum())
+    won, lost = won_and_lost(right, right_before)
     drops = {label: right_before[labels == label].mean() - right[labels == label].mean() for label in np.unique(labels)}
     worst = max(drops, key=lambda label: float(drops[label]))
     return Comparison(
@@ -64,6 +66,11 @@ def compare(
     )
 
 
+def won_and_lost(right: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int]:
+    """How many images one classifier alone has right, and how many the other alone."""
+    return int((right & ~other).sum()), int((~right & other).sum())
+
+
 def mcnemar(won: int, lost: int) -> float:
     """The p-value, two-sided and exact, of the numbers of images that one of two classifiers alone had right.
 
@@ -74,22 +81,6 @@ def mcnemar(won: int, lost: int) -> float:
     from scipy.stats import binomtest
 
     return float(binomtest(lost, won + lost).pvalue) if won + lost else 1.0
-
-
-def difference_interval(won: int, lost: int, images: int, confidence: float) -> tuple[float, float]:
-    """The percentile interval of the ideal bootstrap for the difference of two accuracies on the same images.
-
-    The bootstrap draws as many images as there are, with both answers to each: Efron and Tibshirani (1993), "An
-    introduction to the bootstrap", chapter 13. Each draw adds 1, -1 or 0 images to the difference, so what infinitely
-    many resamples would give, the ideal bootstrap of their chapter 6, is known without a draw: the distribution of a
-    sum is the power of the Fourier transform of its parts'. Where `won` and `lost` are both 0, so is the interval.
-    """
-    single = np.zeros(2 * images + 1)  # the probabilities of 0, 1, …, images, -images, …, -1
-    single[[0, 1, -1]] = images - won - lost, won, lost
-    total = np.fft.irfft(np.fft.rfft(single / images) ** images, len(single))
-    cumulative = np.fft.fftshift(total).cumsum()
-    low, high = np.searchsorted(cumulative, [(1 - confidence) / 2, (1 + confidence) / 2]) - images
-    return float(low / images), float(high / images)
 
 
 def pair_table(predictions: Mapping[str, pd.DataFrame], confidence: float) -> pd.DataFrame:
@@ -106,7 +97,7 @@ def pair_table(predictions: Mapping[str, pd.DataFrame], confidence: float) -> pd
 
 def _pair(first: str, other: str, right: Mapping[str, NDArray[np.bool_]], confidence: float) -> tuple[Any, ...]:
     mine, its = right[first], right[other]
-    won, lost = int((mine & ~its).sum()), int((~mine & its).sum())
+    won, lost = won_and_lost(mine, its)
     difference = (won - lost) / len(mine)
     interval = difference_interval(won, lost, len(mine), confidence)
     both_wrong = int((~mine & ~its).sum())

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+
+from mnist_pipeline.evaluation.intervals import wilson_interval
 
 DECIMALS = 6
 """Of every reported number: single precision gives no more."""
@@ -66,20 +66,6 @@ def evaluate(logits: Tensor, labels: Tensor, label_names: Sequence[str], confide
         "per_class": by_class.round(DECIMALS).set_index("label").to_dict("index"),
     }
     return Evaluation(summary, predictions, by_class, reliability, confusion)
-
-
-def wilson_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
-    """Bounds that hold the true success rate with the given confidence.
-
-    Wilson's score interval, which stays within 0 and 1 and has a width even when all trials succeed: Wilson (1927),
-    "Probable inference, the law of succession, and statistical inference", J. Am. Stat. Assoc. 22(158), 209-212.
-    """
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    rate = successes / trials
-    centre = rate + z**2 / (2 * trials)
-    reach = z * sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2))
-    scale = 1 + z**2 / trials
-    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
 def prediction_table(logits: Tensor, labels: Tensor, label_names: Sequence[str]) -> pd.DataFrame:

@@ -11,6 +11,8 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
+from mnist_pipeline.evaluation.intervals import wilson_interval
+
 Report = Mapping[str, Any]
 STYLE = """
 body { font-family: system-ui, sans-serif; margin: 2em auto; max-width: 48em; padding: 0 1em; color: #222 }
@@ -24,7 +26,8 @@ class Subject:
     """What a card is of.
 
     `settings` are the parameters of its training, `files` the path of each of its files with its MD5, and the two texts
-    are what the people who publish it say.
+    are what the people who publish it say. `confidence` is that of all intervals but that of INT8's difference, which
+    has its own.
     """
 
     model: str
@@ -35,6 +38,7 @@ class Subject:
     settings: Mapping[str, Any]
     files: Mapping[str, str]
     confidence: float
+    int8_confidence: float
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def model_card(subject: Subject, reports: Reports) -> str:
         _results(subject, reports),
         _labels(subject, reports.evaluate),
         _against_others(subject, reports.compare),
-        _limits(reports.evaluate),
+        _limits(subject, reports.evaluate),
         _loading(subject, reports.export),
         _recipe(subject),
     )
@@ -102,32 +106,46 @@ def _data(subject: Subject, reports: Reports) -> list[str]:
         "",
         f"{facts['train']['images'] - held_out:,} images for training, {held_out:,} held out of the training set to "
         f"choose parameters by, {facts['test']['images']:,} for the test, by which no parameter was chosen. The gate "
-        f"asked {gate['expectations']} expectations of them (suite `{gate['suite']}`), and all were met.",
+        f"asked {gate['expectations']} expectations of them (suite `{gate['suite']}`), and all were met. DVC knows "
+        f"them as `{reports.export['data_md5']}`.",
     ]
 
 
 def _results(subject: Subject, reports: Reports) -> list[str]:
-    test = reports.evaluate
-    interval = f"{test['accuracy_low']:.2%} to {test['accuracy_high']:.2%}"
+    test, held_out = reports.evaluate, subject.settings["validation_size"]
     rows = {
-        f"test accuracy ({subject.confidence:.0%} interval)": f"{test['accuracy']:.2%} ({interval})",
+        "test accuracy": _with_interval(subject, test["accuracy"], test["images"]),
         "errors": f"{test['errors']:,} of {test['images']:,}",
-        "accuracy on the held-out images": f"{reports.train['validation_accuracy']:.2%}",
+        "accuracy on the held-out images": _with_interval(subject, reports.train["validation_accuracy"], held_out),
         "F1 score, mean over the labels": f"{test['f1']:.4f}",
         "cross-entropy": f"{test['loss']:.4f}",
         "expected calibration error": f"{test['expected_calibration_error']:.4f}",
+        "temperature that would suit the held-out images best": f"{test['temperature']:.2f}",
         "area under the risk-coverage curve": f"{test['area_under_risk']:.2e}",
     }
-    return ["## Results on the test images", "", *_table(("measure", "value"), rows.items())]
+    return [
+        "## Results on the test images",
+        "",
+        f"In brackets, here and below: Wilson's interval at {subject.confidence:.0%} of a share of so many images.",
+        "",
+        *_table(("measure", "value"), rows.items()),
+    ]
+
+
+def _with_interval(subject: Subject, share: float, images: int, digits: int = 2) -> str:
+    low, high = wilson_interval(round(share * images), images, subject.confidence)
+    return f"{share:.{digits}%} ({low:.{digits}%} to {high:.{digits}%})"
 
 
 def _labels(subject: Subject, test: Report) -> list[str]:
     every = ((label, test["per_class"][label]) for label in subject.label_names)
-    rows = [
-        (label, f"{found['precision']:.2%}", f"{found['recall']:.2%}", f"{found['f1']:.4f}", f"{found['support']:,}")
-        for label, found in every
-    ]
+    rows = [(label, *_of_label(subject, found), f"{found['support']:,}") for label, found in every]
     return _table(("label", "precision", "recall", "F1 score", "images"), rows)
+
+
+def _of_label(subject: Subject, found: Report) -> tuple[str, str, str]:
+    recall = _with_interval(subject, found["recall"], found["support"]) if found["support"] else "none to find"
+    return f"{found['precision']:.2%}", recall, f"{found['f1']:.4f}"
 
 
 def _against_others(subject: Subject, compare: Report) -> list[str]:
@@ -149,10 +167,14 @@ def _against_others(subject: Subject, compare: Report) -> list[str]:
     ]
 
 
-def _limits(test: Report) -> list[str]:
-    """Where it fails: the least accurate part of the test images, and images that were changed."""
+def _limits(subject: Subject, test: Report) -> list[str]:
+    """Where it fails: the least accurate part of the test images, and images that were changed.
+
+    An accuracy over five strengths is of the same images five times: its interval is that of the images once.
+    """
     robustness = {name: value for name, value in test["robustness"].items() if name not in ("mean", "worst")}
-    rows = sorted(((name, f"{value:.1%}") for name, value in robustness.items()), key=lambda row: float(row[1][:-1]))
+    ordered = sorted(robustness.items(), key=lambda item: float(item[1]))
+    rows = [(name, _with_interval(subject, value, test["images"], 1)) for name, value in ordered]
     return [
         "## Limits",
         "",
@@ -163,24 +185,33 @@ def _limits(test: Report) -> list[str]:
         *_table(("change", "accuracy"), rows),
         "",
         f"Over all of them {test['robustness']['mean']:.1%}, at worst {test['robustness']['worst']:.1%}. "
-        f"One step of an attack (fast gradient sign) leaves {_attacked(test['attack'])}.",
+        f"One step of an attack (fast gradient sign) leaves "
+        f"{_attacked(subject, test)}.",
         "",
         "Images that show none of its labels get one all the same. Of these, the share that a bound on the logits lets "
         "through where it lets 95 % of the test images through:",
         "",
         *_table(
-            ("images", "mean confidence", "let through"),
+            ("what they show", "images", "mean confidence", "let through"),
             [
-                (kind.replace("_", " "), f"{found['mean_confidence']:.0%}", f"{found['fpr_at_95_tpr']:.1%}")
+                (
+                    kind.replace("_", " "),
+                    f"{found['images']:,}",
+                    f"{found['mean_confidence']:.0%}",
+                    _with_interval(subject, found["fpr_at_95_tpr"], found["images"], 1),
+                )
                 for kind, found in test["out_of_distribution"].items()
             ],
         ),
     ]
 
 
-def _attacked(accuracies: Mapping[str, float]) -> str:
-    by_strength = sorted((int(strength), accuracy) for strength, accuracy in accuracies.items())
-    return ", ".join(f"{accuracy:.1%} at {strength} grey levels" for strength, accuracy in by_strength)
+def _attacked(subject: Subject, test: Report) -> str:
+    by_strength = sorted((int(strength), accuracy) for strength, accuracy in test["attack"].items())
+    return ", ".join(
+        f"{_with_interval(subject, accuracy, test['images'], 1)} at {strength} grey levels"
+        for strength, accuracy in by_strength
+    )
 
 
 def _loading(subject: Subject, export: Report) -> list[str]:
@@ -199,19 +230,20 @@ def _loading(subject: Subject, export: Report) -> list[str]:
         "```",
         "",
         f"onnxruntime gives PyTorch's {export['images']:,} predictions, with logits within "
-        f"{export['max_logit_difference']:.1e}. {_int8(export['int8'])}Its files:",
+        f"{export['max_logit_difference']:.1e}. {_int8(subject, export['int8'])}Its files:",
         "",
         *_table(("file", "MD5"), [(f"`{path}`", f"`{md5}`") for path, md5 in subject.files.items()]),
     ]
 
 
-def _int8(found: Report) -> str:
+def _int8(subject: Subject, found: Report) -> str:
     if not found["offered"]:
         return ""
     low, high = (100 * found[f"accuracy_difference_{end}"] for end in ("low", "high"))
     return (
         f"In INT8 it takes {found['size_ratio']:.0%} of the bytes, at {100 * found['accuracy_difference']:+.2f} "
-        f"points of accuracy, interval {low:+.2f} to {high:+.2f}. "
+        f"points of accuracy, {low:+.2f} to {high:+.2f} at {subject.int8_confidence:.0%} confidence (Bonett and Price, "
+        "2012). "
     )
 
 

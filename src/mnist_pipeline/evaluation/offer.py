@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
-from mnist_pipeline.evaluation.comparison import mcnemar
+from mnist_pipeline.evaluation.comparison import mcnemar, won_and_lost
+from mnist_pipeline.evaluation.intervals import adjusted_interval
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Offer:
 def cost(labels: NDArray[np.uint8], int8: NDArray[np.int64], float32: NDArray[np.int64], significance: float) -> Cost:
     """By the predictions `[N]` of both and the labels `[N]`; the interval's confidence is 1 - `significance`."""
     right, right_before = int8 == labels, float32 == labels
-    won, lost = int((right & ~right_before).sum()), int((~right & right_before).sum())
+    won, lost = won_and_lost(right, right_before)
     low, high = adjusted_interval(won, lost, len(labels), 1 - significance)
     return Cost(
         accuracy=float(right.mean()),
@@ -63,18 +63,6 @@ def judge(held_out: Cost, sizes: tuple[int, int], significance: float) -> Offer:
     smaller = sizes[0] < sizes[1]
     worse = held_out.lost > held_out.won and held_out.p_value < significance
     return Offer(smaller and not worse, _reason(smaller, worse), sizes[0], sizes[0] / sizes[1])
-
-
-def adjusted_interval(won: int, lost: int, images: int, confidence: float) -> tuple[float, float]:
-    """Of the difference of two accuracies on the same images.
-
-    It has a width also where neither won any, as is usual of INT8, and where the bootstrap's would have none.
-    Bonett and Price (2012), "Adjusted Wald confidence interval for a difference of binomial proportions based on paired
-    data", Journal of Educational and Behavioral Statistics 37(4), 479-488.
-    """
-    more, less = (won + 1) / (images + 2), (lost + 1) / (images + 2)
-    reach = norm.ppf((1 + confidence) / 2) * np.sqrt((more + less - (more - less) ** 2) / (images + 2))
-    return float(more - less - reach), float(more - less + reach)
 
 
 def _reason(smaller: bool, worse: bool) -> str:

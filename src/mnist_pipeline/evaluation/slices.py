@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mnist_pipeline.data.geometry import centres_of_mass, extents
-from mnist_pipeline.evaluation.metrics import DECIMALS, wilson_interval
+from mnist_pipeline.evaluation.intervals import wilson_interval
+from mnist_pipeline.evaluation.metrics import DECIMALS
 
 PARTS = 4
 """Each property is cut into as many parts of about as many images."""

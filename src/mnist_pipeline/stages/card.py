@@ -71,4 +71,5 @@ def _subject(params: Params, model: str, reports: Reports) -> Subject:
         settings=params.train.model_dump(include={"seed", "validation_size"}) | training | parts,
         files={str(path): file_digest(path, "md5") for path in files},
         confidence=params.evaluate.confidence,
+        int8_confidence=1 - params.export.significance,
     )

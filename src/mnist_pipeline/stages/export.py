@@ -56,7 +56,7 @@ def run(params: Params, model: str) -> None:
     write_bytes(paths.onnx(model), content)
     if offer.offered:
         write_bytes(paths.int8(model), int8_content)
-    metrics = asdict(parity) | {"size_bytes": len(content), "opset": OPSET}
+    metrics = asdict(parity) | {"size_bytes": len(content), "opset": OPSET, "data_md5": description.data_md5}
     costs = asdict(testing) | {"held_out": asdict(choosing)}
     metrics["int8"] = _differences(compare(answers, int8_answers)) | asdict(offer) | costs
     write_json(paths.report("export", model) / "metrics.json", metrics)

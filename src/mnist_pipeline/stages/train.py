@@ -183,8 +183,11 @@ def examples(split: Split, device: torch.device) -> Examples:
 
 
 def _recipe(settings: Training, device: torch.device) -> Recipe:
+    augmentation = settings.augmentation
+    bounds = augmentation.model_dump(exclude={"final_strength"})
     made: dict[str, Any] = {
-        "augment": partial(random_distortion, **settings.augmentation.model_dump()),
+        "final_strength": augmentation.final_strength,
+        "augment": partial(random_distortion, **bounds),
         "precision": choose_precision(settings.precision, device),
     }
     names = [field.name for field in fields(Recipe) if field.name not in made]

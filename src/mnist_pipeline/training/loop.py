@@ -35,8 +35,11 @@ class Examples:
         return len(self.labels)
 
 
-Augment = Callable[[Tensor, torch.Generator, slice], Tensor]
-"""Of the images of a batch, those in the slice, distorted; it draws for all images, whatever the slice."""
+Augment = Callable[[Tensor, torch.Generator, slice, float], Tensor]
+"""Of the images of a batch, those in the slice, distorted with so much of its strength, from 0 to 1.
+
+It draws for all images, whatever the slice.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Recipe:
     ema_decay: float
     precision: torch.dtype
     augment: Augment
+    final_strength: float
+
+    def strength(self, done: float) -> float:
+        """Of the augmentation, when such a share of all steps is done: it falls evenly from 1 to the final one."""
+        return 1 - done * (1 - self.final_strength)
 
 
 def fit(
@@ -95,8 +103,9 @@ def fit(
         for step in range(len(state.rates), steps):
             if checkpoints and step % STEPS_BETWEEN_LOOKS == 0 and team.decide(checkpoints.is_due(), device):
                 _save(checkpoints, state, team)
-            generator = draws.at_step((number - 1) * steps + step)
-            _step(state, together, train, batches[step], recipe, generator, team)
+            before = (number - 1) * steps + step
+            strength = recipe.strength(before / (recipe.epochs * steps))
+            _step(state, together, train, batches[step], recipe, draws.at_step(before), strength, team)
             advance(len(batches[step]))
         state.history.append(_end_epoch(state, train, validation, team))
         state.begin_epoch()
@@ -119,11 +128,12 @@ def _step(
     batch: Tensor,
     recipe: Recipe,
     generator: torch.Generator,
+    strength: float,
     team: Team,
 ) -> None:
     """One step on the images of `batch`, of which this process takes its share; nothing waits for the device."""
     share = team.share(len(batch))
-    images, labels = recipe.augment(train.images[batch], generator, share), train.labels[batch[share]]
+    images, labels = recipe.augment(train.images[batch], generator, share, strength), train.labels[batch[share]]
     with torch.autocast(images.device.type, recipe.precision, enabled=recipe.precision != torch.float32):
         logits = model(images)
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing, reduction="sum")

@@ -94,6 +94,7 @@ def image_expectations(suite: Suite) -> list[Expectation]:
             for column, (low, high) in {
                 "max": suite.brightest,
                 "sharpness": (suite.min_sharpness, None),
+                "roughness": suite.roughness,
                 "ink_fraction": suite.ink_fraction,
                 "box_side": suite.box_side,
                 "centre_distance": (0, suite.max_centre_distance),
@@ -127,15 +128,19 @@ def whole_set_expectations(suite: Suite) -> list[Expectation]:
         for label in range(suite.classes):
             low, high = (counts[label], counts[label]) if counts else (least, None)
             asked.append(_between(f"{split}/count/{label}", low, high))
+        if not counts:
+            asked.append(_between(f"{split}/class_ratio", 1, suite.max_class_ratio))
     return [*asked, _between("test images that stand in train, share", 0, suite.max_duplicate_share)]
 
 
 def facts_table(facts: Mapping[str, Any], suite: Suite) -> pd.DataFrame:
-    """The facts as one row; a class without images counts 0."""
+    """The facts as one row; a class without images counts 0, and 1 in the ratio of the largest to the smallest."""
     row: dict[str, float] = {}
     for split in ("train", "test"):
+        counts = [facts[split]["count"].get(str(label), 0) for label in range(suite.classes)]
         row |= {f"{split}/{name}": value for name, value in facts[split].items() if name != "count"}
-        row |= {f"{split}/count/{label}": facts[split]["count"].get(str(label), 0) for label in range(suite.classes)}
+        row |= {f"{split}/count/{label}": count for label, count in enumerate(counts)}
+        row[f"{split}/class_ratio"] = max(counts) / max(1, min(counts))
     row["test images that stand in train, share"] = facts["duplicates_across"] / facts["test"]["images"]
     return pd.DataFrame([row])
 

@@ -56,10 +56,10 @@ def image_table(name: SplitName, split: Split) -> pd.DataFrame:
 
     Columns: `split` (its name), `image` (its place), `label`, `height`, `width`; `mean`, `std`, `min` and `max` of its
     pixels, 0 to 255; `grey_levels`, how many different ones they have; `sharpness`, the most that two neighbours
-    differ; `ink_fraction`; `box_height` and `box_width` of the pixels above 0, the longer of them as
-    `box_side`, `box_top` and `box_left` of their corner, all 0 where there are none; `centre_row` and `centre_column`
-    of mass as pixel indices, and `centre_distance` from the pixel (height / 2, width / 2), where MNIST puts it;
-    `content`, a hash of its pixels.
+    differ; `roughness`, the sum of all that neighbours differ over the sum of the pixels; `ink_fraction`; `box_height`
+    and `box_width` of the pixels above 0, the longer of them as `box_side`, `box_top` and `box_left` of their corner,
+    all 0 where there are none; `centre_row` and `centre_column` of mass as pixel indices, and `centre_distance` from
+    the pixel (height / 2, width / 2), where MNIST puts it; `content`, a hash of its pixels.
     """
     count, height, width = split.images.shape
     chunks = [_measure(split.images[start : start + CHUNK]) for start in range(0, count, CHUNK)]
@@ -85,7 +85,7 @@ def _measure(images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         "min": images.min((1, 2)).astype(int),
         "max": images.max((1, 2)).astype(int),
         "grey_levels": _grey_levels(images),
-        "sharpness": np.maximum(_largest_step(images, 1), _largest_step(images, 2)),
+        **_steps(images),
         "ink_fraction": (images >= INK).mean((1, 2)),
         **_bounding_box(images),
         **_centre(images),
@@ -99,10 +99,12 @@ def _grey_levels(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     return levels
 
 
-def _largest_step(images: NDArray[np.uint8], axis: int) -> NDArray[np.int64]:
-    steps = np.abs(np.diff(images.astype(np.int16), axis=axis))
-    largest: NDArray[np.int64] = steps.max((1, 2), initial=0).astype(int)
-    return largest
+def _steps(images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    """What the pixels say of the differences of neighbours, which blur makes smaller and noise more."""
+    rows, columns = (np.abs(np.diff(images.astype(np.int16), axis=axis)) for axis in (1, 2))
+    largest = np.maximum(rows.max((1, 2), initial=0), columns.max((1, 2), initial=0))
+    total = rows.sum((1, 2)) + columns.sum((1, 2))
+    return {"sharpness": largest.astype(int), "roughness": total / np.maximum(images.sum((1, 2), dtype=int), 1)}
 
 
 def _bounding_box(images: NDArray[np.uint8]) -> dict[str, NDArray[np.int64]]:

@@ -18,10 +18,8 @@ DRIFT = 0.02
 """By which share of itself a number of a whole split may be another, chance aside."""
 SMALLEST_CLASS = 0.9
 """The share of its images that a class must have where exact counts are not asked, chance aside."""
-OUTLIERS = 0.001
-"""The share of images that may be beyond all that was seen, or as many images as chance may put there."""
-WIDER = 0.1
-"""By which share of what was seen the bounds of single images are wider than it."""
+LARGEST_CLASS = 1.1
+"""How much larger, beside the smallest, a class may become, chance aside."""
 LESS_ACCURATE = 0.01
 """How much lower an accuracy may be, chance aside: what has learnt from other images is not the same."""
 PARTS = 10_000
@@ -59,11 +57,12 @@ def propose(tables: Tables, facts: Mapping[str, Any], exact_counts: bool) -> dic
         "test_counts": counts["test"] if exact_counts else None,
         "train_min_per_class": _fewest(counts["train"]),
         "test_min_per_class": _fewest(counts["test"]),
+        "max_class_ratio": max(_class_ratio(of_split) for of_split in counts.values()),
         **{name: _mean_range(name, columns, tables) for name, columns in MEANS.items()},
         "pixel_std": _deviation_range(tables, facts),
         "few_grey_levels": _quantile_range([table["grey_levels"] for table in tables.values()]),
         **_of_images(both),
-        "max_outlier_share": max(_share(0, len(table), OUTLIERS) for table in tables.values()),
+        "max_outlier_share": max(_up(min(1, DEVIATIONS * sqrt(2) / len(table))) for table in tables.values()),
         **_shares(tables),
         "min_agreement": _lowest(tables, facts, "agreement"),
         "min_centroid_accuracy": _lowest(tables, facts, "centroid_accuracy"),
@@ -73,6 +72,12 @@ def propose(tables: Tables, facts: Mapping[str, Any], exact_counts: bool) -> dic
 def _fewest(counts: list[int]) -> int:
     fewest = min(counts)
     return max(0, floor(SMALLEST_CLASS * fewest - DEVIATIONS * sqrt(fewest)))
+
+
+def _class_ratio(counts: list[int]) -> float:
+    """Each count is known to about its own root."""
+    least, most = max(1, min(counts)), max(counts)
+    return _up(LARGEST_CLASS * most / least * (1 + DEVIATIONS * sqrt(1 / least + 1 / most)))
 
 
 def _mean_range(name: str, of_images: Any, tables: Tables) -> list[float]:
@@ -114,21 +119,21 @@ def _range(ends: Iterable[float], whole: bool = False) -> list[float]:
 
 
 def _of_images(table: pd.DataFrame) -> dict[str, Any]:
-    ink, side, brightest = (_wider(table[column]) for column in ("ink_fraction", "box_side", "max"))
-    largest = max(int(height_or_width) for name in ("height", "width") for height_or_width in table[name].unique())
+    """From the least to the most that was seen.
+
+    Of as many other images, about one on either side is beyond that by chance; wider bounds would let whole groups
+    of damaged images through.
+    """
+    names = ("max", "sharpness", "roughness", "ink_fraction", "box_side", "centre_distance")
+    seen = {name: (float(table[name].min()), float(table[name].max())) for name in names}
     return {
-        "brightest": [max(0, floor(brightest[0])), min(255, ceil(brightest[1]))],
-        "min_sharpness": max(0.0, _down(_wider(table["sharpness"])[0])),
-        "ink_fraction": [max(0.0, _down(ink[0])), min(1.0, _up(ink[1]))],
-        "box_side": [max(0, floor(side[0])), min(largest, ceil(side[1]))],
-        "max_centre_distance": max(0.01, _up(_wider(table["centre_distance"])[1])),
+        "brightest": list(seen["max"]),
+        "min_sharpness": seen["sharpness"][0],
+        "roughness": _range(seen["roughness"]),
+        "ink_fraction": _range(seen["ink_fraction"]),
+        "box_side": list(seen["box_side"]),
+        "max_centre_distance": max(0.01, _up(seen["centre_distance"][1])),
     }
-
-
-def _wider(values: "pd.Series[float]") -> tuple[float, float]:
-    least, most = float(values.min()), float(values.max())
-    margin = WIDER * (most - least)
-    return least - margin, most + margin
 
 
 def _shares(tables: Tables) -> dict[str, float]:
@@ -140,9 +145,9 @@ def _shares(tables: Tables) -> dict[str, float]:
     return shares
 
 
-def _share(count: int, images: int, least: float = 0.0) -> float:
+def _share(count: int, images: int) -> float:
     """Of as many odd images as chance may bring where there were `count` of them."""
-    return min(1.0, _up(max(least, (count + DEVIATIONS * sqrt(count + 1)) / images)))
+    return min(1.0, _up((count + DEVIATIONS * sqrt(count + 1)) / images))
 
 
 def _lowest(tables: Tables, facts: Mapping[str, Any], name: str) -> float:

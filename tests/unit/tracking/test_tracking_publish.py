@@ -51,8 +51,8 @@ def test_parameters_are_the_leaf_keys_of_the_sections(tracked) -> None:
     logged = tracked.row().data.params
     settings = tracked.params.training(MODEL)
     assert logged["learning_rate"] == str(settings.learning_rate)
-    assert logged["augmentation.rotation"] == "12"  # as params.yaml has it, though the parameter is a float
-    assert settings.augmentation.rotation == 12.0
+    assert logged["augmentation.rotation"] == "18"  # as params.yaml has it, though the parameter is a float
+    assert settings.augmentation.rotation == 18.0
     assert logged["architecture.pooling"] == "max"
     assert logged["seed"] == str(tracked.params.train.seed)
     assert logged["dataset"] == "mnist"
