@@ -54,7 +54,9 @@ def train(folder: Path, target: Path) -> None:
     images = torch.randint(0, 256, (1000, 28, 28), dtype=torch.uint8)
     examples = Examples(images, images[:, 14, 14].long() % 10)
     augment = partial(random_distortion, rotation=9, scale=0.1, shear=5, translation=1, elastic=0.5)
-    recipe = replace(PLAIN, epochs=6, batch_size=20, label_smoothing=0.1, ema_decay=0.9, augment=augment)
+    recipe = replace(
+        PLAIN, epochs=6, batch_size=20, label_smoothing=0.1, ema_decay=0.9, augment=augment, final_strength=0.4
+    )
     network = Network()
     checkpoints = Checkpoints(folder, {}, warn=print, seconds=0)
     history = list(fit(network, examples, examples, recipe, 1, lambda amount: None, checkpoints))

@@ -21,7 +21,7 @@ from mnist_pipeline.params import load_params
 from mnist_pipeline.serving.session import logits, open_session
 
 CPU = torch.device("cpu")
-NOISES = (0, 20, 40, 80, 120, 200)
+NOISES = (0, 40, 80, 120, 200)
 """Standard deviations in grey levels."""
 
 
@@ -82,7 +82,7 @@ def test_an_image_is_judged_alike_in_batches_of_any_size(trained: Trained, test:
 
 
 def test_gradients_do_not_change_what_it_says(trained: Trained, test: Split) -> None:
-    """In training LeNet pools in another way."""
+    """Where they are asked for, LeNet pools in another way."""
     watched = trained.classifier(torch.tensor(test.images[:1000])).detach().numpy()
     np.testing.assert_allclose(watched, trained.answers[:1000], atol=1e-4)
 

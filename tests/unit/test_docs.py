@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+import gate
 import pictures
 import recipe
 import same_bytes
@@ -48,7 +49,7 @@ def measured(name: str) -> Any:
 def test_the_tables_of_measurements_are_those_of_the_last_measurement() -> None:
     """Each is made from a file in benchmarks/results, against the parameters as they are now."""
     tables = recipe.tables() | speed_tables.tables(measured("speed")) | same_bytes.tables(measured("same_bytes"))
-    tables |= pictures.tables(measured("pictures"))
+    tables |= pictures.tables(measured("pictures")) | gate.tables(measured("gate"))
     pages = {page.name: page.read_text() for page in (ROOT / "docs").glob("*.md")}
     assert {name: in_page(text, tables) for name, text in pages.items()} == pages
     everything = "".join(pages.values())

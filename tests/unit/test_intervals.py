@@ -60,3 +60,8 @@ def test_the_adjusted_interval_narrows_with_the_images_and_has_a_width_where_non
     assert -0.001 < low < 0 < high < 0.001
     assert adjusted_interval(0, 0, 100, 0.95)[1] > high
     assert adjusted_interval(0, 0, 10_000, 0.99)[1] > high
+
+
+def test_an_adjusted_interval_stays_within_what_a_difference_can_be() -> None:
+    assert adjusted_interval(3, 0, 3, 0.999)[1] == 1
+    assert adjusted_interval(0, 3, 3, 0.999)[0] == -1

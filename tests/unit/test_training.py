@@ -3,17 +3,23 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from mnist_pipeline.data.augment import random_distortion
 from mnist_pipeline.devices import make_deterministic
 from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.params import load_params
+from mnist_pipeline.stages.train import _recipe
 from mnist_pipeline.training.loop import Examples, Recipe, fit, measure
 from mnist_pipeline.training.optimization import build_optimizer, build_schedule
 from mnist_pipeline.training.state import Epoch
 from recipes import PLAIN
+
+ROOT = Path(__file__).parents[2]
 
 
 def examples(count: int, seed: int = 0) -> Examples:
@@ -99,6 +105,18 @@ def test_the_augmentation_falls_evenly_to_its_final_strength(final: float) -> No
     trained(replace(PLAIN, augment=augment, final_strength=final))
     steps = len(seen)
     assert seen == pytest.approx([1 - (1 - final) * step / steps for step in range(steps)])
+
+
+def test_the_recipe_of_the_stage_is_that_of_the_parameters() -> None:
+    settings = load_params(ROOT / "params.yaml").training("lenet")
+    made = _recipe(settings, torch.device("cpu"))
+    assert made.final_strength == settings.augmentation.final_strength < 1
+    images = torch.randint(0, 256, (4, 28, 28), dtype=torch.uint8)
+    bounds = settings.augmentation.model_dump(exclude={"final_strength"})
+    for strength in (1.0, 0.3):
+        generator, same = (torch.Generator().manual_seed(2) for _ in range(2))
+        expected = random_distortion(images, same, strength=strength, **bounds)
+        assert torch.equal(made.augment(images, generator, slice(None), strength), expected)
 
 
 def test_label_smoothing_raises_the_floor_of_the_training_loss() -> None:

@@ -10,6 +10,7 @@ import pytest
 from conftest import bars
 from mnist_pipeline.data.dataset import SPLIT_FILES, Split, SplitName
 from mnist_pipeline.params import Suite
+from mnist_pipeline.validation import proposal
 from mnist_pipeline.validation.expectations import Judgement
 from mnist_pipeline.validation.profile import image_tables, whole_set_facts
 from mnist_pipeline.validation.proposal import propose
@@ -81,7 +82,7 @@ def test_every_threshold_by_hand() -> None:
         "ink_fraction": [0.1, 0.2],
         "box_side": [10, 20],
         "max_centre_distance": 0.5,
-        "max_outlier_share": pytest.approx(0.1132),  # 4 √2 of 50
+        "max_outlier_share": 0.18,  # 9 of 50: more by chance once in 120,000 times
         "max_blank_share": 0,
         "max_duplicate_share": pytest.approx(0.1786),  # 2 + 4 √3 of 50
         "max_contradicted_share": 0.08,  # 4 of 50 are more than 1 + 4 √2 of 100
@@ -97,6 +98,18 @@ def test_of_images_that_differ_a_mean_has_room_for_chance() -> None:
     found = propose(tables, {"train": fact, "test": fact}, exact_counts=True)
     assert found["pixel_mean"] == pytest.approx([56 / 255 * 0.98 - 2 / 255, 56 / 255 * 1.02 + 2 / 255], abs=1e-4)
     assert (found["train_counts"], found["test_counts"]) == ([50, 50], [50, 50])
+
+
+def test_as_many_other_images_are_beyond_the_trusted_as_chance_puts_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proposal, "BY_ACCIDENT", 0.05)
+    random = np.random.default_rng(0)
+    for other, trusted in ((100, 100), (50, 350), (300, 100)):
+        drawn = random.random((4000, other + trusted))
+        known, rest = drawn[:, :trusted], drawn[:, trusted:]
+        beyond = ((rest < known.min(1, keepdims=True)) | (rest > known.max(1, keepdims=True))).sum(1)
+        allowed = proposal._beyond(other, trusted)
+        assert (beyond > allowed).mean() < 0.06
+        assert (beyond > allowed - 1).mean() > 0.04
 
 
 def with_images(splits: Splits, change: Callable[[np.ndarray], Any]) -> dict[SplitName, Split]:

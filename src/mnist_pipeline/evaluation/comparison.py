@@ -109,7 +109,7 @@ def tell(summary: Mapping[str, Any], models: Sequence[str], confidence: float) -
     """The numbers of a comparison of models, in a line for each pair and one for the images that all models miss."""
     lines = [
         f"{pair}: {100 * found['difference']:+.2f} points of accuracy, {100 * found['difference_low']:+.2f} to "
-        f"{100 * found['difference_high']:+.2f} at {confidence:.0%} confidence; {found['won']:,} images won, "
+        f"{100 * found['difference_high']:+.2f} at {100 * confidence:g}% confidence; {found['won']:,} images won, "
         f"{found['lost']:,} lost, exact McNemar p = {found['p_value']:.2g}"
         for pair, found in summary["pairs"].items()
     ]

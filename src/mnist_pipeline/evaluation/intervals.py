@@ -37,7 +37,7 @@ def difference_interval(won: int, lost: int, images: int, confidence: float) -> 
 
 
 def adjusted_interval(won: int, lost: int, images: int, confidence: float) -> tuple[float, float]:
-    """Of the difference of two accuracies on the same images.
+    """An interval of the difference of two accuracies on the same images that is never empty.
 
     It has a width also where neither won any, as is usual of INT8, and where the bootstrap's would have none.
     Bonett and Price (2012), "Adjusted Wald confidence interval for a difference of binomial proportions based on paired
@@ -45,4 +45,4 @@ def adjusted_interval(won: int, lost: int, images: int, confidence: float) -> tu
     """
     more, less = (won + 1) / (images + 2), (lost + 1) / (images + 2)
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * sqrt((more + less - (more - less) ** 2) / (images + 2))
-    return more - less - reach, more - less + reach
+    return max(-1.0, more - less - reach), min(1.0, more - less + reach)

@@ -89,7 +89,7 @@ def _summary(subject: Subject, reports: Reports) -> list[str]:
         f"A network of {reports.train['parameters']:,} parameters that tells which of {len(names)} labels "
         f"({names[0]} to {names[-1]}) a grey image of 28×28 pixels shows. It has {test['accuracy']:.2%} of "
         f"{test['images']:,} test images right, with an interval of {test['accuracy_low']:.2%} to "
-        f"{test['accuracy_high']:.2%} at {subject.confidence:.0%}.",
+        f"{test['accuracy_high']:.2%} at {100 * subject.confidence:g}%.",
     ]
 
 
@@ -116,7 +116,7 @@ def _results(subject: Subject, reports: Reports) -> list[str]:
     rows = {
         "test accuracy": _with_interval(subject, test["accuracy"], test["images"]),
         "errors": f"{test['errors']:,} of {test['images']:,}",
-        "accuracy on the held-out images": _with_interval(subject, reports.train["validation_accuracy"], held_out),
+        "accuracy on the held-out images": f"{reports.train['validation_accuracy']:.2%} of {held_out:,}",
         "F1 score, mean over the labels": f"{test['f1']:.4f}",
         "cross-entropy": f"{test['loss']:.4f}",
         "expected calibration error": f"{test['expected_calibration_error']:.4f}",
@@ -126,7 +126,7 @@ def _results(subject: Subject, reports: Reports) -> list[str]:
     return [
         "## Results on the test images",
         "",
-        f"In brackets, here and below: Wilson's interval at {subject.confidence:.0%} of a share of so many images.",
+        f"In brackets, here and below: Wilson's interval at {100 * subject.confidence:g}% for that number of images.",
         "",
         *_table(("measure", "value"), rows.items()),
     ]
@@ -155,9 +155,9 @@ def _against_others(subject: Subject, compare: Report) -> list[str]:
     for name, pair in compare["pairs"].items():
         if subject.model in name.split(" against "):
             lines += [
-                f"{name}: {100 * pair['difference']:+.2f} points of accuracy, interval "
-                f"{100 * pair['difference_low']:+.2f} to {100 * pair['difference_high']:+.2f}; exact McNemar "
-                f"p = {pair['p_value']:.2g}.",
+                f"{name}: {100 * pair['difference']:+.2f} points of accuracy, "
+                f"{100 * pair['difference_low']:+.2f} to {100 * pair['difference_high']:+.2f} at "
+                f"{100 * subject.confidence:g}% confidence (bootstrap); exact McNemar p = {pair['p_value']:.2g}.",
                 "",
             ]
     return [
@@ -168,10 +168,7 @@ def _against_others(subject: Subject, compare: Report) -> list[str]:
 
 
 def _limits(subject: Subject, test: Report) -> list[str]:
-    """Where it fails: the least accurate part of the test images, and images that were changed.
-
-    An accuracy over five strengths is of the same images five times: its interval is that of the images once.
-    """
+    """Where it fails: the least accurate part of the test images, and images that were changed."""
     robustness = {name: value for name, value in test["robustness"].items() if name not in ("mean", "worst")}
     ordered = sorted(robustness.items(), key=lambda item: float(item[1]))
     rows = [(name, _with_interval(subject, value, test["images"], 1)) for name, value in ordered]
@@ -180,13 +177,13 @@ def _limits(subject: Subject, test: Report) -> list[str]:
         "",
         f"On the least accurate quarter of the test images by ink, slant, stroke width or size it has "
         f"{test['worst_slice']:.2%} right, with an interval of {test['worst_slice_low']:.2%} to "
-        f"{test['worst_slice_high']:.2%}. Of images that were changed, over five strengths each:",
+        f"{test['worst_slice_high']:.2%}. Of all test images, changed at five strengths each, "
+        "with the interval of the images once:",
         "",
         *_table(("change", "accuracy"), rows),
         "",
         f"Over all of them {test['robustness']['mean']:.1%}, at worst {test['robustness']['worst']:.1%}. "
-        f"One step of an attack (fast gradient sign) leaves "
-        f"{_attacked(subject, test)}.",
+        f"One step of an attack (fast gradient sign) leaves {_attacked(subject, test)}.",
         "",
         "Images that show none of its labels get one all the same. Of these, the share that a bound on the logits lets "
         "through where it lets 95 % of the test images through:",
@@ -198,12 +195,18 @@ def _limits(subject: Subject, test: Report) -> list[str]:
                     kind.replace("_", " "),
                     f"{found['images']:,}",
                     f"{found['mean_confidence']:.0%}",
-                    _with_interval(subject, found["fpr_at_95_tpr"], found["images"], 1),
+                    _let_through(subject, kind, found),
                 )
                 for kind, found in test["out_of_distribution"].items()
             ],
         ),
     ]
+
+
+def _let_through(subject: Subject, kind: str, found: Report) -> str:
+    if kind == "blank":  # all that there are, no sample
+        return f"{found['fpr_at_95_tpr']:.1%}"
+    return _with_interval(subject, found["fpr_at_95_tpr"], found["images"], 1)
 
 
 def _attacked(subject: Subject, test: Report) -> str:
@@ -242,8 +245,8 @@ def _int8(subject: Subject, found: Report) -> str:
     low, high = (100 * found[f"accuracy_difference_{end}"] for end in ("low", "high"))
     return (
         f"In INT8 it takes {found['size_ratio']:.0%} of the bytes, at {100 * found['accuracy_difference']:+.2f} "
-        f"points of accuracy, {low:+.2f} to {high:+.2f} at {subject.int8_confidence:.0%} confidence (Bonett and Price, "
-        "2012). "
+        f"points of accuracy, {low:+.2f} to {high:+.2f} at {100 * subject.int8_confidence:g}% confidence "
+        "(Bonett and Price, 2012). "
     )
 
 

@@ -134,7 +134,7 @@ def whole_set_expectations(suite: Suite) -> list[Expectation]:
 
 
 def facts_table(facts: Mapping[str, Any], suite: Suite) -> pd.DataFrame:
-    """The facts as one row; a class without images counts 0, and 1 in the ratio of the largest to the smallest."""
+    """The facts as one row; a class without images counts 0, and as 1 in the ratio of the largest to the smallest."""
     row: dict[str, float] = {}
     for split in ("train", "test"):
         counts = [facts[split]["count"].get(str(label), 0) for label in range(suite.classes)]

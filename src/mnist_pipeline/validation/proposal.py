@@ -1,6 +1,7 @@
 """What a gate may ask of data like those that are trusted: other images of the same source, as many.
 
-Each bound leaves room for chance: `DEVIATIONS` standard deviations of what it bounds, as these data tell them.
+Each bound leaves room for chance: `DEVIATIONS` standard deviations of what it bounds, as these data tell them; where
+single images are bounded, as many of them as chance puts beyond.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,8 @@ from mnist_pipeline.validation.neighbours import NEAR
 from mnist_pipeline.validation.profile import FEW, Tables, box_aspects
 
 DEVIATIONS = 4.0
+BY_ACCIDENT = 1e-5
+"""How probable it may be that chance alone puts too many images beyond the bounds of one column."""
 DRIFT = 0.02
 """By which share of itself a number of a whole split may be another, chance aside."""
 SMALLEST_CLASS = 0.9
@@ -62,7 +65,7 @@ def propose(tables: Tables, facts: Mapping[str, Any], exact_counts: bool) -> dic
         "pixel_std": _deviation_range(tables, facts),
         "few_grey_levels": _quantile_range([table["grey_levels"] for table in tables.values()]),
         **_of_images(both),
-        "max_outlier_share": max(_up(min(1, DEVIATIONS * sqrt(2) / len(table))) for table in tables.values()),
+        "max_outlier_share": max(_up(_beyond(len(table), len(both)) / len(table)) for table in tables.values()),
         **_shares(tables),
         "min_agreement": _lowest(tables, facts, "agreement"),
         "min_centroid_accuracy": _lowest(tables, facts, "centroid_accuracy"),
@@ -121,8 +124,7 @@ def _range(ends: Iterable[float], whole: bool = False) -> list[float]:
 def _of_images(table: pd.DataFrame) -> dict[str, Any]:
     """From the least to the most that was seen.
 
-    Of as many other images, about one on either side is beyond that by chance; wider bounds would let whole groups
-    of damaged images through.
+    Wider bounds would let whole groups of damaged images through; those that chance puts beyond are counted.
     """
     names = ("max", "sharpness", "roughness", "ink_fraction", "box_side", "centre_distance")
     seen = {name: (float(table[name].min()), float(table[name].max())) for name in names}
@@ -134,6 +136,19 @@ def _of_images(table: pd.DataFrame) -> dict[str, Any]:
         "box_side": list(seen["box_side"]),
         "max_centre_distance": max(0.01, _up(seen["centre_distance"][1])),
     }
+
+
+def _beyond(images: int, trusted: int) -> int:
+    """How many of so many other images may be beyond the least and the most of the trusted ones.
+
+    Of images in a random order, as many come before the first trusted one as coins show heads before the first tail,
+    where a head is as probable as an image that is not trusted; and so at the other end. So the sum has a negative
+    binomial distribution.
+    """
+    head, count = images / (images + trusted), 0
+    while head ** (count + 1) * (1 + (count + 1) * (1 - head)) > BY_ACCIDENT:
+        count += 1
+    return min(count, images)
 
 
 def _shares(tables: Tables) -> dict[str, float]:
