@@ -70,6 +70,7 @@ def tutorial_epoch(
 def example(seed: int) -> float:
     """Seconds until PyTorch's MNIST example has 99 % of the validation images right at the end of an epoch.
 
+    Where it never has, they are those of all its epochs: it would take longer.
     Adadelta at 1.0, falling to 0.7 of itself each epoch, in batches of 64: the example's defaults.
     """
     split = load_split(paths.RAW, "train")
@@ -86,8 +87,8 @@ def example(seed: int) -> float:
             tutorial_epoch(network, loader, optimizer, nn.CrossEntropyLoss())
             schedule.step()
             if measure(Normalized(network), validation)[1] >= 0.99:
-                return time.perf_counter() - begun
-    raise SystemExit("PyTorch's example did not reach 99 %")
+                break
+        return time.perf_counter() - begun
 
 
 class ExampleNetwork(nn.Module):
