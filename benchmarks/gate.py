@@ -15,7 +15,6 @@ The results go to `benchmarks/results/gate.json`, and `tables` brings the tables
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -41,7 +40,7 @@ from mnist_pipeline.validation.expectations import judge
 from mnist_pipeline.validation.neighbours import NEAR
 from mnist_pipeline.validation.profile import Tables, image_tables, whole_set_facts
 from mnist_pipeline.validation.proposal import propose
-from report import processor, table, write_in_pages
+from report import most_memory, processor, table, write_in_pages
 
 RESULTS = Path(__file__).parent / "results/gate.json"
 SIZES = (7_000, 70_000, 700_000)
@@ -177,7 +176,7 @@ def measure_one(folder: Path) -> None:
     tables, facts = measure(clean(folder))
     judged(tables, facts, load_params().validate_.suites["idx"])
     found = int((tables["test"]["nearest"][:COPIES] <= NEAR).sum())
-    print(json.dumps({"MiB": peak_memory(), "found": found}))  # noqa: T201
+    print(json.dumps({"MiB": most_memory() / 2**20, "found": found}))  # noqa: T201
 
 
 def of_size(split: Split, count: int) -> Split:
@@ -191,10 +190,6 @@ def of_size(split: Split, count: int) -> Split:
         part = np.arange(start, min(start + PART, count))
         images[part] = random_distortion(torch.tensor(split.images[part % len(split)]), generator, **settings).round()
     return Split(images, np.resize(split.labels, count))
-
-
-def peak_memory() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def half(split: Split, seed: int) -> Split:

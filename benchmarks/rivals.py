@@ -21,6 +21,7 @@ from torchvision import datasets, transforms
 
 from mnist_pipeline import paths
 from mnist_pipeline.data.dataset import load_split, stratified_split
+from mnist_pipeline.devices import choose_device
 from mnist_pipeline.models import build
 from mnist_pipeline.params import load_params
 from mnist_pipeline.stages.train import examples
@@ -59,6 +60,8 @@ def tutorial_epoch(
     """One epoch as the tutorial writes it, printing aside."""
     model.train()
     for batch, (images, labels) in enumerate(loader):
+        device = next(model.parameters()).device
+        images, labels = images.to(device), labels.to(device)
         loss = loss_function(model(images), labels)
         loss.backward()
         optimizer.step()
@@ -75,9 +78,10 @@ def example(seed: int) -> float:
     """
     split = load_split(paths.RAW, "train")
     kept, held_out = stratified_split(split.labels, load_params().train.validation_size, seed)
-    validation = examples(split.take(held_out), torch.device("cpu"))
+    device = choose_device("train.device", "auto")
+    validation = examples(split.take(held_out), device)
     torch.manual_seed(seed)
-    network = ExampleNetwork()
+    network = ExampleNetwork().to(device)
     optimizer = torch.optim.Adadelta(network.parameters(), lr=1.0)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.7)
     with tutorial_data(transforms.Normalize((0.1307,), (0.3081,))) as data:

@@ -12,6 +12,8 @@ from mnist_pipeline.data import catalog
 from mnist_pipeline.data.idx import format_idx
 from projects import Project, make_project
 
+pytest.register_assert_rewrite("behaviours")
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many tests run at once as there are cores
 
 CLASSES = 10

@@ -81,10 +81,11 @@ def test_two_processes_give_what_one_gives_to_rounding(project: Project) -> None
     """300 images in batches of 32: the last has 12. Augmentation, sums and the mean of gradients are all shared."""
     set_train(project, processes=1, epochs=3)
     project.run("mnist-pipeline", "train", "lenet")
-    alone = history(project)
+    alone, rows = history(project), len(rows_of(project.path))
     set_train(project, processes=2, epochs=3)
     printed = project.run("mnist-pipeline", "train", "lenet")
     together = history(project)
+    assert len(rows_of(project.path)) == rows + 1
     assert "in 2 processes" in printed
     assert printed.count("epoch   1/3") == 1
     for one, two in zip(alone, together, strict=True):

@@ -11,6 +11,7 @@ import pytest
 
 from pages import commands, python_blocks
 from servers import free_port, running
+from tracked_content import rows_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -60,6 +61,14 @@ def test_a_command_of_a_page_works_after_those_before_it(project, page: str, com
         project.run(*words)
     if words[-1] == "repro":
         project.commit(f"The result of {page}")
+
+
+def test_the_tutorials_recipe_stands_beside_ours(project) -> None:
+    """`make tutorial`, of its page, has run."""
+    rows = [row for row in rows_of(project.path) if row.data.tags.get("dvc.exp_name") == "tutorial"]
+    assert sorted(row.data.params["model"] for row in rows) == ["lenet", "mlp"]
+    assert {row.data.params["optimizer"] for row in rows} == {"sgd"}
+    assert all("test/accuracy" in row.data.metrics for row in rows)
 
 
 @pytest.mark.parametrize("block", python_blocks(TUTORIAL))

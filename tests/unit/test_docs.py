@@ -11,6 +11,7 @@ import yaml
 import gate
 import pictures
 import recipe
+import results
 import same_bytes
 import speed
 import speed_tables
@@ -50,10 +51,19 @@ def test_the_tables_of_measurements_are_those_of_the_last_measurement() -> None:
     """Each is made from a file in benchmarks/results, against the parameters as they are now."""
     tables = recipe.tables() | speed_tables.tables(measured("speed")) | same_bytes.tables(measured("same_bytes"))
     tables |= pictures.tables(measured("pictures")) | gate.tables(measured("gate"))
-    pages = {page.name: page.read_text() for page in (ROOT / "docs").glob("*.md")}
+    tables |= results.tables(measured("results"))
+    pages = {page.name: page.read_text() for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
     assert {name: in_page(text, tables) for name, text in pages.items()} == pages
     everything = "".join(pages.values())
     assert [name for name in tables if f"<!-- {name} -->" not in everything] == []
+
+
+def test_the_results_are_those_of_the_run_in_the_lock() -> None:
+    """Where dvc.lock is of another run, `python benchmarks/results.py` brings the pages up to date."""
+    stages = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"].values()
+    locked = {out["path"]: out["md5"] for stage in stages for out in stage["outs"]}
+    told = measured("results")["md5"]
+    assert {path: locked[path] for path in told} == told
 
 
 def test_the_recipe_of_the_tutorial_is_the_same_in_the_makefile_and_in_the_measurements() -> None:

@@ -18,7 +18,9 @@ from mnist_pipeline.evaluation.figures import (
     draw_robustness,
     draw_selection,
     draw_slices,
+    slice_names,
 )
+from mnist_pipeline.evaluation.slices import PROPERTIES
 
 LONG_NAMES = ["T-shirt/top", "Ankle boot"]
 
@@ -182,3 +184,13 @@ def test_the_intervals_of_the_reliability_reach_the_picture() -> None:
     before = draw_reliability(table, table, CALIBRATED)
     assert draw_reliability(table.assign(accuracy_low=0.1), table, CALIBRATED) != before
     assert draw_reliability(table, table.assign(accuracy_high=0.7), CALIBRATED) != before
+
+
+def test_slices_are_named_with_their_units() -> None:
+    shown = slice_names(slices(*PROPERTIES).assign(least=-1.5, most=0.25))
+    assert shown == [
+        "ink −1.5 to 0.25 of white",
+        "slant −1.5 to 0.25°",
+        "stroke width −1.5 to 0.25 pixels",
+        "size −1.5 to 0.25 pixels²",
+    ]

@@ -36,12 +36,13 @@ def test_class_table_by_hand() -> None:
     assert table["recall"].tolist() == pytest.approx([2 / 3, 1 / 2, 1])
     assert table["f1"].tolist() == pytest.approx([0.8, 0.5, 2 / 3])
     assert table["support"].tolist() == [3, 2, 1]
+    assert table["predicted"].tolist() == [2, 2, 2]
 
 
 def test_a_class_that_is_nowhere_scores_zero_and_is_left_out_of_the_macro_average() -> None:
     logits = confident(PREDICTED, 0.9, classes=4)
     evaluation = evaluate(logits, LABELS, [*NAMES, "owl"], confidence=0.95, bins=10)
-    assert evaluation.by_class.iloc[3].tolist() == ["owl", 0, 0, 0, 0]
+    assert evaluation.by_class.iloc[3].tolist() == ["owl", 0, 0, 0, 0, 0]
     assert evaluation.summary["recall"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3, abs=1e-6)
 
 
@@ -109,7 +110,7 @@ def test_summary_by_hand() -> None:
     assert summary["loss"] == pytest.approx(-(4 * torch.tensor(0.8).log() + 2 * torch.tensor(0.1).log()).item() / 6)
     assert summary["precision"] == pytest.approx(2 / 3, abs=1e-6)
     assert summary["f1"] == pytest.approx((0.8 + 0.5 + 2 / 3) / 3, abs=1e-6)
-    assert summary["per_class"]["dog"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
+    assert summary["per_class"]["dog"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2, "predicted": 2}
 
 
 def test_a_perfect_classifier() -> None:

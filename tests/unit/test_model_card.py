@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from mnist_pipeline.evaluation.model_card import Reports, Subject, model_card, to_html
 from mnist_pipeline.tracking.registry import ELSEWHERE, shortened
@@ -15,13 +16,13 @@ SUBJECT = Subject(
     label_names=["zero", "one"],
     intended_use="To read digits.",
     out_of_scope="Letters.",
-    settings={"seed": 42, "validation_size": 100, "epochs": 7, "augmentation.shear": 8.0},
+    settings={"seed": 42, "validation_size": 100, "epochs": 7, "augmentation": {"shear": 8.0, "scale": 0.1}},
     files={"models/lenet/weights.safetensors": "aa11", "models/lenet/model.onnx": "bb22"},
     confidence=0.95,
     int8_confidence=0.9,
 )
 PAIR = {"difference": 0.0123, "difference_low": -0.001, "difference_high": 0.02, "p_value": 0.28}
-LABEL = {"precision": 0.9, "recall": 0.8, "f1": 0.8471, "support": 1234}
+LABEL = {"precision": 0.9, "recall": 0.8, "f1": 0.8471, "support": 1234, "predicted": 1000}
 EVALUATION: dict[str, Any] = {
     "accuracy": 0.9876,
     "accuracy_low": 0.98,
@@ -30,9 +31,17 @@ EVALUATION: dict[str, Any] = {
     "images": 2000,
     "temperature": 1.234,
     "f1": 0.9871,
+    "f1_low": 0.9811,
+    "f1_high": 0.9911,
     "loss": 0.0456,
+    "loss_low": 0.0401,
+    "loss_high": 0.0512,
     "expected_calibration_error": 0.0034,
+    "expected_calibration_error_low": 0.0029,
+    "expected_calibration_error_high": 0.0048,
     "area_under_risk": 0.00012,
+    "area_under_risk_low": 0.00011,
+    "area_under_risk_high": 0.00013,
     "worst_slice": 0.9512,
     "worst_slice_low": 0.9423,
     "worst_slice_high": 0.9634,
@@ -79,21 +88,25 @@ def reports(**changes: Any) -> Reports:
         "| errors | 25 of 2,000 |",
         "DVC knows them as `cc33.dir`.",
         "| accuracy on the held-out images | 97.00% of 100 |",
-        "| temperature that would suit the held-out images best | 1.23 |",
-        "| one | 90.00% | 70.00% (67.40% to 72.51%) | 0.8471 | 1,234 |",
+        "| F1 score, mean over the labels | 0.9871 (0.9811–0.9911) |",
+        "| cross-entropy | 0.0456 (0.0401–0.0512) |",
+        "| expected calibration error | 0.0034 (0.0029–0.0048) |",
+        "| area under the risk-coverage curve | 1.2e-04 (1.1e-04–1.3e-04) |",
+        "| temperature fitted on the held-out images | 1.23 |",
+        "| one | 90.00% (87.98–91.71) | 70.00% (67.40–72.51) | 0.8471 | 1,234 |",
         "lenet against mlp: +1.23 points of accuracy, -0.10 to +2.00 at 95% confidence (bootstrap); exact McNemar p = "
         "0.28.",
         "miss the same 23 images; of these, 8 are suspected",
         "95.12% right, with an interval of 94.23% to 96.34%.",
         "Over all of them 71.5%, at worst 11.0%.",
-        "leaves 85.0% (83.4% to 86.5%) at 8 grey levels, 51.0% (48.8% to 53.2%) at 16 grey levels.",
+        "leaves 85.0% (83.4–86.5) at 8, 51.0% (48.8–53.2) at 16 grey levels.",
         "| blank | 256 | 87% | 12.5% |",
-        "| fashion mnist | 500 | 63% | 0.4% (0.1% to 1.4%) |",
+        "| fashion mnist | 500 | 63% | 0.4% (0.1–1.4) |",
         "with logits within 7.6e-06",
         "| `models/lenet/model.onnx` | `bb22` |",
         "In INT8 it takes 32% of the bytes, at +0.01 points of accuracy, -0.02 to +0.04 at 90% confidence (Bonett and "
         "Price, 2012). Its files:",
-        "| `augmentation.shear` | 8.0 |",
+        "```yaml\nseed: 42\nvalidation_size: 100\nepochs: 7\naugmentation: {shear: 8.0, scale: 0.1}\n```",
     ],
 )
 def test_a_card_says(said: str) -> None:
@@ -125,6 +138,12 @@ def test_a_model_alone_is_compared_with_none() -> None:
 def test_what_people_say_makes_no_section_of_its_own() -> None:
     card = model_card(replace(SUBJECT, intended_use="Digits.\n\n## Results\n\nAll right."), reports())
     assert "**Intended:** Digits. ## Results All right.\n" in card
+
+
+def test_a_recipe_may_hold_lists() -> None:
+    card = model_card(replace(SUBJECT, settings=SUBJECT.settings | {"architecture": {"hidden": [512, 512]}}), reports())
+    (recipe,) = re.findall(r"```yaml\n(.*?)```", card, re.DOTALL)
+    assert yaml.safe_load(recipe)["architecture"] == {"hidden": [512, 512]}
 
 
 def test_pairs_of_other_models_are_left_out() -> None:

@@ -22,7 +22,7 @@ BLUE, ORANGE, GREY = "#1f6fb4", "#c8500a", "#666666"
 DOTS_PER_INCH = 110
 EXAMPLES = 4
 """Images of each kind that is out of distribution."""
-UNITS = {"slant": "°", "stroke width": " pixels", "size": " pixels"}
+UNITS = {"ink": " of white", "slant": "°", "stroke width": " pixels", "size": " pixels²"}
 """Of the properties by which slices are cut."""
 
 
@@ -124,16 +124,20 @@ def draw_slices(slices: pd.DataFrame, accuracy: float) -> bytes:
     middle, low, high = (100 * slices[name] for name in ("accuracy", "accuracy_low", "accuracy_high"))
     axes.errorbar(middle, rows, xerr=_reach(middle, low, high), fmt="o", color=BLUE, capsize=2)
     axes.axvline(100 * accuracy, color=GREY, linestyle="--", linewidth=1)
-    names = [
-        f"{row.property} {row.least:.3g} to {row.most:.3g}{UNITS.get(str(row.property), '')}".replace("-", "−")
-        for row in slices.itertuples()
-    ]
-    axes.set_yticks(rows, names)
+    axes.set_yticks(rows, slice_names(slices))
     axes.invert_yaxis()
     axes.set(xlabel="accuracy, %")
     figure.suptitle(f"Accuracy by what the digit looks like; {accuracy:.2%} on all", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
+
+
+def slice_names(slices: pd.DataFrame) -> list[str]:
+    """What a reader calls each row of `draw_slices`: the property and its bounds, with their unit."""
+    return [
+        f"{row.property} {row.least:.3g} to {row.most:.3g}{UNITS[str(row.property)]}".replace("-", "−")
+        for row in slices.itertuples()
+    ]
 
 
 @matplotlib.style.context("default")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -82,7 +82,9 @@ def prediction_table(logits: Tensor, labels: Tensor, label_names: Sequence[str])
 
 
 def class_table(confusion: pd.DataFrame) -> pd.DataFrame:
-    """One row for each class: precision, recall, F1 score (0 where undefined) and support, its number of images.
+    """One row for each class: precision, recall, F1 score (0 where undefined), `support` and `predicted`.
+
+    `support` images have the label, `predicted` images got it.
 
     By hand, from the counts of `confusion_table`: torchmetrics, with which a test compares, takes long to import.
     """
@@ -95,6 +97,7 @@ def class_table(confusion: pd.DataFrame) -> pd.DataFrame:
             "recall": right / np.maximum(support, 1),
             "f1": 2 * right / np.maximum(given + support, 1),
             "support": support,
+            "predicted": given,
         }
     )
 
@@ -109,19 +112,24 @@ def reliability_table(predictions: pd.DataFrame, bins: int, confidence: float) -
     """Mean confidence, accuracy and count of images in each of `bins` equal intervals of confidence that holds any.
 
     `accuracy_low` and `accuracy_high` bound the accuracy with the given confidence.
-    The intervals are open below and closed above, as in Guo et al. (2017), "On calibration of modern neural
-    networks", ICML. (torchmetrics puts a confidence of exactly 1 into a further bin of its own.)
     """
-    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)[1:-1]
-    interval = torch.bucketize(torch.tensor(predictions["confidence"].to_numpy()), edges).numpy()
     correct = predictions["label"] == predictions["predicted"]
-    groups = predictions.assign(correct=correct).groupby(interval)
+    groups = predictions.assign(correct=correct).groupby(confidence_bins(predictions["confidence"].to_numpy(), bins))
     counts = groups.size()
     right = groups["correct"].sum()
     bounds = [wilson_interval(*numbers, confidence) for numbers in zip(right, counts, strict=True)]
     low, high = np.array(bounds).T
     table = {"confidence": groups["confidence"].mean(), "accuracy": right / counts, "count": counts}
     return pd.DataFrame({**table, "accuracy_low": low, "accuracy_high": high}).reset_index(drop=True)
+
+
+def confidence_bins(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """In which of `bins` equal intervals each confidence `[N]` lies, from 0.
+
+    The intervals are open below and closed above, as in Guo et al. (2017), "On calibration of modern neural
+    networks", ICML. (torchmetrics puts a confidence of exactly 1 into a further bin of its own.)
+    """
+    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
 
 
 def expected_calibration_error(reliability: pd.DataFrame) -> float:

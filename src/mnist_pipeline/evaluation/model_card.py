@@ -7,9 +7,11 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from io import StringIO
 from typing import Any
 
 from markdown_it import MarkdownIt
+from ruamel.yaml import YAML
 
 from mnist_pipeline.evaluation.intervals import wilson_interval
 
@@ -105,9 +107,9 @@ def _data(subject: Subject, reports: Reports) -> list[str]:
         "## Data",
         "",
         f"{facts['train']['images'] - held_out:,} images for training, {held_out:,} held out of the training set to "
-        f"choose parameters by, {facts['test']['images']:,} for the test, by which no parameter was chosen. The gate "
-        f"asked {gate['expectations']} expectations of them (suite `{gate['suite']}`), and all were met. DVC knows "
-        f"them as `{reports.export['data_md5']}`.",
+        f"choose parameters by, {facts['test']['images']:,} for the test, by which no parameter of the training was "
+        f"chosen. The gate asked {gate['expectations']} expectations of them (suite `{gate['suite']}`), and all were "
+        f"met. DVC knows them as `{reports.export['data_md5']}`.",
     ]
 
 
@@ -117,16 +119,17 @@ def _results(subject: Subject, reports: Reports) -> list[str]:
         "test accuracy": _with_interval(subject, test["accuracy"], test["images"]),
         "errors": f"{test['errors']:,} of {test['images']:,}",
         "accuracy on the held-out images": f"{reports.train['validation_accuracy']:.2%} of {held_out:,}",
-        "F1 score, mean over the labels": f"{test['f1']:.4f}",
-        "cross-entropy": f"{test['loss']:.4f}",
-        "expected calibration error": f"{test['expected_calibration_error']:.4f}",
-        "temperature that would suit the held-out images best": f"{test['temperature']:.2f}",
-        "area under the risk-coverage curve": f"{test['area_under_risk']:.2e}",
+        "F1 score, mean over the labels": _bootstrapped(test, "f1", ".4f"),
+        "cross-entropy": _bootstrapped(test, "loss", ".4f"),
+        "expected calibration error": _bootstrapped(test, "expected_calibration_error", ".4f"),
+        "area under the risk-coverage curve": _bootstrapped(test, "area_under_risk", ".1e"),
+        "temperature fitted on the held-out images": f"{test['temperature']:.2f}",
     }
     return [
         "## Results on the test images",
         "",
-        f"In brackets, here and below: Wilson's interval at {100 * subject.confidence:g}% for that number of images.",
+        f"In brackets: the interval at {100 * subject.confidence:g}%, Wilson's of a share, the bootstrap's of other "
+        "measures. That of the calibration error lies high, as chance can only raise it.",
         "",
         *_table(("measure", "value"), rows.items()),
     ]
@@ -134,7 +137,12 @@ def _results(subject: Subject, reports: Reports) -> list[str]:
 
 def _with_interval(subject: Subject, share: float, images: int, digits: int = 2) -> str:
     low, high = wilson_interval(round(share * images), images, subject.confidence)
-    return f"{share:.{digits}%} ({low:.{digits}%} to {high:.{digits}%})"
+    return f"{share:.{digits}%} ({100 * low:.{digits}f}–{100 * high:.{digits}f})"
+
+
+def _bootstrapped(test: Report, name: str, digits: str) -> str:
+    low, high = (f"{test[f'{name}_{end}']:{digits}}" for end in ("low", "high"))
+    return f"{test[name]:{digits}} ({low}–{high})"
 
 
 def _labels(subject: Subject, test: Report) -> list[str]:
@@ -145,7 +153,8 @@ def _labels(subject: Subject, test: Report) -> list[str]:
 
 def _of_label(subject: Subject, found: Report) -> tuple[str, str, str]:
     recall = _with_interval(subject, found["recall"], found["support"]) if found["support"] else "none to find"
-    return f"{found['precision']:.2%}", recall, f"{found['f1']:.4f}"
+    precision = _with_interval(subject, found["precision"], found["predicted"]) if found["predicted"] else "none given"
+    return precision, recall, f"{found['f1']:.4f}"
 
 
 def _against_others(subject: Subject, compare: Report) -> list[str]:
@@ -183,10 +192,10 @@ def _limits(subject: Subject, test: Report) -> list[str]:
         *_table(("change", "accuracy"), rows),
         "",
         f"Over all of them {test['robustness']['mean']:.1%}, at worst {test['robustness']['worst']:.1%}. "
-        f"One step of an attack (fast gradient sign) leaves {_attacked(subject, test)}.",
+        f"One step of an attack (fast gradient sign) leaves {_attacked(subject, test)} grey levels.",
         "",
-        "Images that show none of its labels get one all the same. Of these, the share that a bound on the logits lets "
-        "through where it lets 95 % of the test images through:",
+        "Images that show none of its labels get one all the same. Of these, what a bound on the logits lets through "
+        "where it lets 95 % of the test images through:",
         "",
         *_table(
             ("what they show", "images", "mean confidence", "let through"),
@@ -212,8 +221,7 @@ def _let_through(subject: Subject, kind: str, found: Report) -> str:
 def _attacked(subject: Subject, test: Report) -> str:
     by_strength = sorted((int(strength), accuracy) for strength, accuracy in test["attack"].items())
     return ", ".join(
-        f"{_with_interval(subject, accuracy, test['images'], 1)} at {strength} grey levels"
-        for strength, accuracy in by_strength
+        f"{_with_interval(subject, accuracy, test['images'], 1)} at {strength}" for strength, accuracy in by_strength
     )
 
 
@@ -251,8 +259,13 @@ def _int8(subject: Subject, found: Report) -> str:
 
 
 def _recipe(subject: Subject) -> list[str]:
-    rows = [(f"`{name}`", str(value)) for name, value in subject.settings.items()]
-    return ["## Recipe", "", *_table(("parameter", "value"), rows)]
+    """As YAML; a group of plain values takes one line."""
+    yaml, text = YAML(typ="safe", pure=True), StringIO()
+    yaml.default_flow_style = None
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.width = 200
+    yaml.dump(dict(subject.settings), text)
+    return ["## Recipe", "", "```yaml", *text.getvalue().splitlines(), "```"]
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

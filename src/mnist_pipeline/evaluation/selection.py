@@ -31,6 +31,11 @@ def area_under_risk(predictions: pd.DataFrame) -> float:
     return float((wrong.cumsum() / np.arange(1, len(wrong) + 1)).mean())
 
 
+def rounded_area(area: float) -> float:
+    """To four digits: it is far below one."""
+    return float(f"{area:.4g}")
+
+
 def _ordered(predictions: pd.DataFrame) -> pd.DataFrame:
     wrong = predictions["label"] != predictions["predicted"]
     return predictions.assign(wrong=wrong).sort_values("confidence", ascending=False, kind="stable")

@@ -58,9 +58,6 @@ def _label_names(table: Path) -> list[str]:
 
 
 def _subject(params: Params, model: str, reports: Reports) -> Subject:
-    training = params.training(model).model_dump()
-    nested = {name: training.pop(name) for name in ("architecture", "augmentation")}
-    parts = {f"{name}.{key}": value for name, values in nested.items() for key, value in values.items()}
     files = [path for path in (paths.weights(model), paths.onnx(model), paths.int8(model)) if path.exists()]
     return Subject(
         model=model,
@@ -68,7 +65,7 @@ def _subject(params: Params, model: str, reports: Reports) -> Subject:
         label_names=_label_names(paths.report("evaluate", model) / "per_class.csv"),
         intended_use=params.card.intended_use,
         out_of_scope=params.card.out_of_scope,
-        settings=params.train.model_dump(include={"seed", "validation_size"}) | training | parts,
+        settings=params.train.model_dump(include={"seed", "validation_size"}) | params.training(model).model_dump(),
         files={str(path): file_digest(path, "md5") for path in files},
         confidence=params.evaluate.confidence,
         int8_confidence=1 - params.export.significance,

@@ -1,4 +1,4 @@
-"""Measures one trained model on the test set, by which no parameter was chosen."""
+"""Measures one trained model on the test set, by which no parameter of a training was chosen."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from mnist_pipeline.data.dataset import Split, load_split, stratified_split
 from mnist_pipeline.devices import choose_device, make_deterministic
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.evaluation import attack, figures, robustness
+from mnist_pipeline.evaluation.bootstrap import bootstrap_intervals
 from mnist_pipeline.evaluation.calibration import fit_temperature
 from mnist_pipeline.evaluation.metrics import Evaluation, evaluate
 from mnist_pipeline.evaluation.out_of_distribution import (
@@ -26,7 +27,7 @@ from mnist_pipeline.evaluation.out_of_distribution import (
     out_of_distribution_images,
 )
 from mnist_pipeline.evaluation.predictions import predict_logits
-from mnist_pipeline.evaluation.selection import area_under_risk, selection_table
+from mnist_pipeline.evaluation.selection import area_under_risk, rounded_area, selection_table
 from mnist_pipeline.evaluation.slices import slice_table, worst_slice
 from mnist_pipeline.files import write_bytes, write_json, write_text
 from mnist_pipeline.models import load_classifier
@@ -78,7 +79,8 @@ def _measure(
     summary = found.summary | {
         "temperature": round(temperature, 4),
         **{f"{name}_scaled": scaled.summary[name] for name in ("loss", "expected_calibration_error")},
-        "area_under_risk": float(f"{area_under_risk(found.predictions):.4g}"),
+        "area_under_risk": rounded_area(area_under_risk(found.predictions)),
+        **bootstrap_intervals(logits, labels, settings.confidence, settings.calibration_bins),
         **worst_slice(slices),
     }
     tables = {

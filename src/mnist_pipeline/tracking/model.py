@@ -77,8 +77,10 @@ def show_metrics(client: MlflowClient, run_id: str) -> None:
     for model in find_models(client, run_id):
         histories = [client.get_metric_history(run_id, name) for name in client.get_run(run_id).data.metrics]
         latest = [max(history, key=lambda point: (point.step, point.timestamp)) for history in histories]
-        linked = [Metric(m.key, m.value, m.timestamp, m.step, model_id=model.model_id) for m in latest]
-        client.log_batch(run_id, metrics=linked)
+        shown = {(point.key, point.timestamp, point.step) for point in model.metrics or []}
+        # MLflow 3.17 fails where it is given more than a hundred, of which it has some
+        new = [point for point in latest if (point.key, point.timestamp, point.step) not in shown]
+        client.log_batch(run_id, [Metric(m.key, m.value, m.timestamp, m.step, model_id=model.model_id) for m in new])
 
 
 def _last_epoch(run: Run) -> int:

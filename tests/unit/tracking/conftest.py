@@ -91,7 +91,7 @@ class Tracked:
             self.write_training()
             row.finish()
 
-    def evaluate(self, accuracy: float = 0.9) -> None:
+    def evaluate(self, accuracy: float = 0.9, **more: float) -> None:
         folder = paths.report("evaluate", MODEL)
         per_class = {"T-shirt/top": {"recall": 0.5}}
         metrics = {
@@ -100,6 +100,7 @@ class Tracked:
             "robustness": {"mean": 0.75},
             "attack": {"16": 0.5},
             "out_of_distribution": {"fashion_mnist": {"auroc": 0.875}},
+            **more,
         }
         self.write(folder / "metrics.json", json.dumps(metrics))
         self.write(folder / "confusion.png", "a picture")

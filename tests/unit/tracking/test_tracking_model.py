@@ -109,6 +109,20 @@ def test_its_page_shows_the_results_in_whatever_order_the_stages_ran(tracked) ->
     assert tracked.history(tracked.row(), "test/accuracy") == [(0, 0.9)]
 
 
+def test_its_page_shows_hundreds_of_results_each_once(tracked) -> None:
+    """MLflow fails where more than a hundred are shown again."""
+    tracked.change("tracking", strict=True)
+    many = {f"measure_{number}": number / 1000 for number in range(150)}
+    tracked.train()
+    tracked.export()
+    tracked.evaluate(**many)
+    tracked.card()
+    (model,) = models(tracked)
+    shown = [metric.key for metric in model.metrics]
+    assert {f"test/{name}" for name in many} <= set(shown)
+    assert len(shown) == len(set(shown))
+
+
 def test_a_row_that_goes_takes_its_model_along(exported) -> None:
     from mnist_pipeline.tracking.runs import delete_run
 
