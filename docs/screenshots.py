@@ -1,7 +1,6 @@
 """Opens MLflow's pages as a reader does, and makes the pictures in docs/images: run `make repro` and `make ui` first.
 
 python docs/screenshots.py --browser /usr/bin/chromium
-python docs/screenshots.py --browser /usr/bin/chromium --experiment mnist-pipeline-sweeps
 """
 
 import argparse
@@ -122,10 +121,6 @@ def main() -> None:
 
     IMAGES.mkdir(exist_ok=True)
     with visitor(arguments.address, arguments.experiment, arguments.browser) as reader:
-        if arguments.experiment.endswith("-sweeps"):
-            reader.open_charts("^val/accuracy$")
-            reader.shoot(IMAGES / "sweep.png")
-            return
         reader.open_charts(CURVES)
         reader.shoot(IMAGES / "curves.png")
         reader.open_comparison(reader.runs())
