@@ -262,6 +262,7 @@ def _recipe(subject: Subject) -> list[str]:
     """As YAML; a group of plain values takes one line."""
     yaml, text = YAML(typ="safe", pure=True), StringIO()
     yaml.default_flow_style = None
+    # The keys keep the order of params.yaml. ruamel.yaml takes a bool here and declares None.
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = 200
     yaml.dump(dict(subject.settings), text)
