@@ -24,10 +24,12 @@ from typing import Any
 
 from scipy.stats import t as student
 
-from report import table, write_in_pages
+from report import instructions, table, write_in_pages
 
 Rows = Sequence[Mapping[str, Any]]
 ACCURACIES = ("validation_accuracy", "test_accuracy")
+CONDITIONS = ("code", "instructions")
+"""What else weights depend on; the first rows do not tell the instructions."""
 
 RESULTS = Path(__file__).parent / "results/recipe.jsonl"
 AFFINE = ("rotation", "scale", "shear", "translation")
@@ -70,6 +72,8 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "without elastic distortion": {"augmentation.elastic": 0.0},
     "without fading": {"augmentation.final_strength": 1.0},
     "without averaged weights": {"ema_decay": 0.0},
+    "without weight decay": {"weight_decay": 0.0},
+    "without warm-up": {"warmup_epochs": 0},
     "with a constant learning rate": {"schedule": "constant"},
     "with label smoothing": {"label_smoothing": 0.05},
     "with a third of the epochs": {},  # of the model's own, below
@@ -95,10 +99,10 @@ def main() -> None:
     variants += list(steps(arguments.model).values()) if arguments.steps else []
     variants += [parsed(change) for change in arguments.changes]
     known = {identity(row) for row in results() if "test_accuracy" in row or not arguments.test}
-    jobs = []
+    here, jobs = {"code": code(), "instructions": instructions()}, []
     for seed in range(arguments.seeds):
         for changes in variants or [{}]:
-            job = {"model": arguments.model, "recipe": recipe(arguments.model, changes), "seed": seed, "code": code()}
+            job = {"model": arguments.model, "recipe": recipe(arguments.model, changes), "seed": seed, **here}
             if identity(job) not in known:
                 jobs.append((job, arguments.test))
     with multiprocessing.get_context("spawn").Pool(arguments.workers, maxtasksperchild=1) as pool:
@@ -175,7 +179,7 @@ def results() -> list[dict[str, Any]]:
 
 
 def identity(row: Mapping[str, Any]) -> str:
-    return json.dumps([row[key] for key in ("model", "recipe", "seed", "code")], sort_keys=True)
+    return json.dumps([row.get(key) for key in ("model", "recipe", "seed", *CONDITIONS)], sort_keys=True)
 
 
 def code() -> str:
@@ -191,14 +195,12 @@ def tables() -> dict[str, str]:
     """What the default recipe reaches, what its parts are worth, all that was tried, and the way from the tutorial."""
     named = {}
     for model in ("lenet", "mlp"):
-        every = [row for row in results() if row["model"] == model]
-        measured = {row["code"] for row in every if row["recipe"] == recipe(model, {})}
-        alike = [row for row in every if row["code"] in measured]  # only what the same code gave is compared
+        rows = [row for row in results() if row["model"] == model]
         named |= {
-            f"{model} reaches": _reached(model, alike),
-            f"{model} without": _ablation(model, alike),
-            f"{model} tried": _tried(model, every),
-            f"{model} from the tutorial": _way(model, alike),
+            f"{model} reaches": _reached(model, rows),
+            f"{model} without": _ablation(model, rows),
+            f"{model} tried": _tried(model, rows),
+            f"{model} from the tutorial": _way(model, rows),
         }
     return named
 
@@ -217,12 +219,12 @@ def _reached(model: str, rows: Rows) -> str:
 
 
 def _ablation(model: str, rows: Rows) -> str:
-    """Differences to the default recipe with the same seed, which has the same validation images."""
+    """Differences to the default recipe of the same seed, so the same validation images, on a like processor."""
     whole = _by_seed(recipe(model, {}), rows)
     lines = []
     for name, changes in ablations(model).items():
         changed = _by_seed(recipe(model, changes), rows)
-        differences = [100 * (changed[seed] - whole[seed]) for seed in whole.keys() & changed.keys()]
+        differences = [100 * (changed[key] - whole[key]) for key in whole.keys() & changed.keys()]
         if len(differences) > 1:
             mean = statistics.mean(differences)
             reach = student.ppf(0.975, len(differences) - 1) * statistics.stdev(differences) / len(differences) ** 0.5
@@ -234,12 +236,12 @@ def _ablation(model: str, rows: Rows) -> str:
 def _way(model: str, rows: Rows) -> str:
     """What each step from the tutorial's recipe gains."""
     found = {name: _by_seed(recipe(model, changes), rows) for name, changes in steps(model).items()}
-    seeds = set.intersection(*(set(accuracies) for accuracies in found.values()))
+    common = set.intersection(*(set(accuracies) for accuracies in found.values()))
     lines: list[list[str]] = []
     before = math.nan
     for name, accuracies in found.items():
-        mean = 100 * statistics.mean([accuracies[seed] for seed in seeds]) if seeds else math.nan
-        lines.append([name, f"{mean:.2f} %", f"{mean - before:+.2f}" if lines else "", str(len(seeds))])
+        mean = 100 * statistics.mean([accuracies[key] for key in common]) if common else math.nan
+        lines.append([name, f"{mean:.2f} %", f"{mean - before:+.2f}" if lines else "", str(len(common))])
         before = mean
     return table(("step", "validation accuracy", "gain, points", "seeds"), lines)
 
@@ -253,11 +255,16 @@ def _tried(model: str, rows: Rows) -> str:
         accuracies = _by_seed(tried, rows).values()
         changed = [f"{key.split('.')[-1]} {value}" for key, value in tried.items() if default.get(key) != value]
         lines.append([f"{statistics.mean(accuracies):.2%}", str(len(accuracies)), ", ".join(changed) or "nothing"])
-    return table(("validation accuracy", "seeds", "what differs from the default"), sorted(lines, reverse=True))
+    return table(("validation accuracy", "trainings", "what differs from the default"), sorted(lines, reverse=True))
 
 
-def _by_seed(wanted: Mapping[str, Any], rows: Rows) -> dict[int, float]:
-    return {row["seed"]: row["validation_accuracy"] for row in rows if row["recipe"] == wanted}
+def _by_seed(wanted: Mapping[str, Any], rows: Rows) -> dict[tuple[Any, ...], float]:
+    """The accuracies of a recipe by seed and conditions: only what has both in common is compared."""
+    return {
+        tuple(row.get(key) for key in ("seed", *CONDITIONS)): row["validation_accuracy"]
+        for row in rows
+        if row["recipe"] == wanted
+    }
 
 
 if __name__ == "__main__":

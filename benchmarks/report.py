@@ -20,6 +20,17 @@ def processor() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
+def instructions() -> str:
+    """What the processor does PyTorch's arithmetic with."""
+    import torch
+
+    from mnist_pipeline.devices import choose_precision
+
+    widest = torch.backends.cpu.get_cpu_capability()
+    native = choose_precision("auto", torch.device("cpu")) == torch.bfloat16
+    return f"{widest} and bfloat16" if native else widest
+
+
 def most_memory() -> int:
     """Bytes that this process has taken at most.
 

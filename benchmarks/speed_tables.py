@@ -5,8 +5,6 @@ from typing import Any
 
 from report import table
 
-PEAKS = (("float32", "float32_peak"), ("pipeline", "bfloat16_peak"))
-
 
 def tables(found: dict[str, Any]) -> dict[str, str]:
     """The tables of the page, by name; those of parts that have been measured."""
@@ -32,28 +30,36 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _loop_table(found: dict[str, Any]) -> str:
+    precisions = _precisions(found)
     rows = [
         (
             model,
-            *(f"{row[name]:,.0f}" for name in ("tutorial", "float32", "pipeline")),
-            *(f"**{row[name] / row['tutorial']:.1f}**" for name in ("float32", "pipeline")),
+            *(f"{row[name]:,.0f}" for name in ("tutorial", *precisions)),
+            *(f"**{row[name] / row['tutorial']:.1f}**" for name in precisions),
         )
         for model, row in found.items()
     ]
-    columns = ("model", "tutorial's loop", "this loop in float32", "in bfloat16", "ratio in float32", "in bfloat16")
-    return table(columns, rows)
+    ours = [f"this loop in {name}" for name in precisions]
+    return table(("model", "tutorial's loop", *ours, *(f"ratio in {name}" for name in precisions)), rows)
 
 
 def _peak_table(found: dict[str, Any]) -> str:
     """What the step's multiplications alone would take at the rate of a large matrix product."""
+    precisions = _precisions(found)
     rows = []
     for model, row in found.items():
-        floor = [row["operations"] * row[rate] / row[peak] for rate, peak in PEAKS]
-        products = [f"{row[peak] / 1e9:.0f} billion/s" for _, peak in PEAKS]
-        rows.append((model, f"{row['operations'] / 1e6:.2f} million", *products, *(f"{share:.0%}" for share in floor)))
-    products = ("matrix product, float32", "bfloat16")
-    columns = ("model", "operations per image", *products, "reached of float32's", "of bfloat16's")
-    return table(columns, rows)
+        peaks = [row[f"{name}_peak"] for name in precisions]
+        reached = [row["operations"] * row[name] / peak for name, peak in zip(precisions, peaks, strict=True)]
+        products = [f"{peak / 1e9:.0f} billion/s" for peak in peaks]
+        shares = [f"{share:.0%}" for share in reached]
+        rows.append((model, f"{row['operations'] / 1e6:.2f} million", *products, *shares))
+    products = [f"matrix product in {name}" for name in precisions]
+    return table(("model", "operations per image", *products, *(f"reached in {name}" for name in precisions)), rows)
+
+
+def _precisions(found: dict[str, Any]) -> list[str]:
+    """Those that the processor has natively."""
+    return [name for name in ("float32", "bfloat16") if all(name in row for row in found.values())]
 
 
 def _waiting_table(found: dict[str, Any]) -> str:
