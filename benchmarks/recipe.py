@@ -99,7 +99,8 @@ def main() -> None:
     variants += list(steps(arguments.model).values()) if arguments.steps else []
     variants += [parsed(change) for change in arguments.changes]
     known = {identity(row) for row in results() if "test_accuracy" in row or not arguments.test}
-    here, jobs = {"code": code(), "instructions": instructions()}, []
+    here = {"code": code(), "instructions": instructions()}
+    jobs = []
     for seed in range(arguments.seeds):
         for changes in variants or [{}]:
             job = {"model": arguments.model, "recipe": recipe(arguments.model, changes), "seed": seed, **here}
@@ -224,7 +225,8 @@ def _ablation(model: str, rows: Rows) -> str:
     lines = []
     for name, changes in ablations(model).items():
         changed = _by_seed(recipe(model, changes), rows)
-        differences = [100 * (changed[key] - whole[key]) for key in whole.keys() & changed.keys()]
+        # One of each seed, the last, however many processors it was trained on: they would not be independent
+        differences = list({key[0]: 100 * (changed[key] - whole[key]) for key in whole if key in changed}.values())
         if len(differences) > 1:
             mean = statistics.mean(differences)
             reach = student.ppf(0.975, len(differences) - 1) * statistics.stdev(differences) / len(differences) ** 0.5
@@ -236,7 +238,8 @@ def _ablation(model: str, rows: Rows) -> str:
 def _way(model: str, rows: Rows) -> str:
     """What each step from the tutorial's recipe gains."""
     found = {name: _by_seed(recipe(model, changes), rows) for name, changes in steps(model).items()}
-    common = set.intersection(*(set(accuracies) for accuracies in found.values()))
+    every = list(found.values())
+    common = {key[0]: key for key in every[0] if all(key in accuracies for accuracies in every)}.values()
     lines: list[list[str]] = []
     before = math.nan
     for name, accuracies in found.items():
