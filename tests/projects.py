@@ -1,15 +1,21 @@
 """Real projects in temporary git repositories: this repository's pipeline over tiny data."""
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from warm import warm
 
 ROOT = Path(__file__).parents[1]
 TINY: dict[str, Any] = {"epochs": 2, "batch_size": 32}
@@ -24,10 +30,11 @@ class Project:
 
     def run(self, *command: str, code: int | None = 0) -> str:
         """Runs a command in the project; returns all that it printed. `code=None` accepts any exit code."""
+        environment = self.environment()
         done = subprocess.run(
             command,
             cwd=self.path,
-            env=self.environment(),
+            env=environment | {"PATH": f"{warm_commands()}:{environment['PATH']}"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -90,6 +97,14 @@ class Project:
     def commit(self, message: str) -> None:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", message)
+
+
+@cache
+def warm_commands() -> Path:
+    """A folder of commands that begin at once, as long as this process lasts."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(warm(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
 
 
 def make_project(path: Path, data: Path) -> Project:

@@ -1,0 +1,54 @@
+"""A command that begins at once does what it does when it begins anew."""
+
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+import warm
+from projects import ROOT, warm_commands
+
+
+def ran(program: str | Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run([program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def address() -> str:
+    """Of the process that forks, when it is there: until then, commands begin anew."""
+    found = warm_commands().parent / "address"
+    while not found.exists():
+        assert server(str(found)).is_running()
+    return str(found)
+
+
+def server(address: str) -> psutil.Process:
+    (found,) = (process for process in psutil.Process().children() if process.cmdline()[-1:] == [address])
+    return found
+
+
+@pytest.mark.parametrize("command", ["--help", "train nothing", "--no-such-option"])
+def test_it_prints_and_ends_the_same(address: str, command: str) -> None:
+    assert ran(warm_commands() / "mnist-pipeline", *command.split()) == ran("mnist-pipeline", *command.split())
+
+
+def test_no_thread_of_a_library_is_lost_by_a_fork(address: str) -> None:
+    assert server(address).num_threads() == 1
+
+
+def test_it_begins_anew_where_libraries_would_load_in_another_way(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AnewError(Exception):
+        pass
+
+    def begin_anew(command: list[str]) -> None:
+        raise AnewError
+
+    monkeypatch.setattr(warm, "begin_anew", begin_anew)
+    assert warm.call(address, ["mnist-pipeline", "--help"]) == 0
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    with pytest.raises(AnewError):
+        warm.call(address, ["mnist-pipeline", "--help"])
