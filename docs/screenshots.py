@@ -1,4 +1,6 @@
-"""Opens MLflow's pages as a reader does, and makes the pictures in docs/images: run `make repro` and `make ui` first.
+"""Opens MLflow's pages as a reader does, and makes the pictures in docs/images.
+
+Run `make repro`, `mnist-pipeline sweep mlp --trials 6 --workers 2` and `make ui` first.
 
 python docs/screenshots.py --browser /usr/bin/chromium
 """
@@ -32,7 +34,11 @@ class Visitor:
         self.page = page
         self.client = MlflowClient(address)
         self.experiment = self.client.get_experiment_by_name(experiment).experiment_id
-        self._address = address
+        self.address = address
+
+    def at(self, experiment: str) -> "Visitor":
+        """The same reader, of the pages of another experiment."""
+        return Visitor(self.page, self.address, experiment)
 
     def runs(self) -> list[Run]:
         return sorted(self.client.search_runs([self.experiment]), key=lambda run: run.info.run_name)
@@ -40,6 +46,10 @@ class Visitor:
     def open_table(self) -> None:
         """The runs, with the columns of the saved view."""
         self._open(f"experiments/{self.experiment}/runs?viewStateShareKey=results", "test/accuracy")
+
+    def open_trials(self, model: str) -> None:
+        """The trials of the searches for a model, the best first: their saved view."""
+        self._open(f"experiments/{self.experiment}/runs?viewStateShareKey=trials-{model}", "trial 0")
 
     def open_runs(self) -> None:
         """The runs, as MLflow shows them by itself."""
@@ -93,7 +103,7 @@ class Visitor:
     def _open(self, path: str, awaited: str) -> None:
         self.page.set_viewport_size({"width": 1500, "height": 900})
         self.page.goto("about:blank")  # the pages change the address themselves, which would cut off the next one
-        self.page.goto(f"{self._address}/#/{path}")
+        self.page.goto(f"{self.address}/#/{path}")
         self.page.get_by_text(awaited).first.wait_for()
 
 
@@ -125,6 +135,9 @@ def main() -> None:
         reader.shoot(IMAGES / "curves.png")
         reader.open_comparison(reader.runs())
         reader.shoot(IMAGES / "compare.png")
+    with visitor(arguments.address, f"{arguments.experiment}-sweeps", arguments.browser) as reader:
+        reader.open_trials("mlp")
+        reader.shoot(IMAGES / "trials.png")
 
 
 if __name__ == "__main__":

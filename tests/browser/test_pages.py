@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from projects import Project
 from screenshots import Visitor
 
 NAME = re.compile(r"^(lenet|mlp)-[0-9a-f]{7}$")
@@ -69,3 +70,24 @@ def test_a_registered_model_has_its_versions_and_their_schema(reader: Visitor) -
     reader.open_version("lenet", 1)
     for line in ("dtype: uint8, shape: [-1,28,28]", "logits", "probabilities"):
         expect(reader.page.get_by_text(line).first).to_be_visible()
+
+
+def test_the_trials_of_a_search_stand_with_what_they_tried_the_best_first(
+    reader: Visitor, first_result: Project, tmp_path: Path
+) -> None:
+    project = Project(first_result.copy(tmp_path / "repo").path, {"MLFLOW_TRACKING_URI": reader.address})
+    params = project.params()
+    params["train"]["mlp"] |= {"epochs": 4, "ema_decay": 0.0}
+    params["train"]["mlp"]["augmentation"] |= {"rotation": 0, "shear": 0}  # the labels are angles
+    params["sweep"]["mlp"]["learning_rate"] = {"low": 0.00001, "high": 0.03, "log": True}  # good ones and bad ones
+    project.write_params(params)
+    project.run("mnist-pipeline", "sweep", "mlp", "--trials", "4")
+    searches = reader.at("mnist-pipeline-sweeps")
+    searches.open_trials("mlp")
+    expect(reader.page.get_by_role("gridcell").get_by_role("link", name=re.compile(r"^trial \d$"))).to_have_count(4)
+    for column in ("val/accuracy", "learning_rate", "augmentation.elastic", "sweep.state"):
+        expect(reader.page.get_by_role("columnheader", name=column, exact=True).last).to_be_visible()
+    shown = reader.page.locator("[role=gridcell][col-id='metrics.`val/accuracy`']")
+    accuracies = [run.data.metrics["val/accuracy"] for run in searches.runs()]
+    assert len(set(accuracies)) > 2
+    assert [float(text) for text in shown.all_inner_texts()] == sorted(accuracies, reverse=True)

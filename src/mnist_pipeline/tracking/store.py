@@ -6,11 +6,12 @@ import math
 import os
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 from filelock import FileLock
 from mlflow import MlflowClient
@@ -32,13 +33,6 @@ COLUMNS = (
     "metrics.`train/parameters`",
     "metrics.`val/accuracy`",
 )
-_STATE = json.dumps({"selectedColumns": COLUMNS})
-RESULTS_VIEW = {
-    f"mlflow.sharedViewState.{RESULTS}": json.dumps(
-        {"name": "Results", "createdAt": 0, "updatedAt": 0, "state": _STATE}
-    )
-}
-"""A view of the table, under its button "Views": by itself MLflow shows no metric there."""
 LOCK_SECONDS = 20
 """How long to wait for the other processes, which hold the lock while they look for a row and add it."""
 DEFAULTS = {
@@ -103,17 +97,28 @@ def open_store(experiment: str, patience: float = math.inf) -> Store:
             client = patient(MlflowClient(uri), patience)
             if database and "MLFLOW_TRACKING_URI" not in os.environ:  # else others keep their own places in it
                 _mend_locations(database)
-            models = _experiment(client, experiment, database, MODEL_VIEW | RESULTS_VIEW)
+            models = _experiment(client, experiment, database, MODEL_VIEW | saved_view(RESULTS, "Results", COLUMNS))
             data = _experiment(client, f"{experiment}-data", database, MODEL_VIEW)
     except (SQLAlchemyError, sqlite3.Error, ImportError) as error:  # the driver of another database may be missing
         raise MlflowException(f"{uri}: {error}") from error
     return Store(client, experiment, models, data, database)
 
 
-def open_experiment(store: Store, name: str) -> str:
-    """The id of another experiment, which is made where it is missing."""
+def open_experiment(store: Store, name: str, view: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The id of another experiment, which is made where it is missing; `view` is one of its table's saved ones."""
     with store.exclusive():
-        return _experiment(store.client, name, store.database, MODEL_VIEW)
+        return _experiment(store.client, name, store.database, MODEL_VIEW | dict(view))
+
+
+def saved_view(key: str, name: str, columns: Sequence[str], **more: str | bool) -> dict[str, str]:
+    """The tags of an experiment that put a view of its table under its button "Views", and at `viewStateShareKey=key`.
+
+    By itself MLflow shows no metric there. `more` are fields of the state that MLflow's page keeps: `orderByKey`,
+    `orderByAsc`, `searchFilter`.
+    """
+    state = json.dumps({"selectedColumns": columns, **more})
+    view = {"name": name, "createdAt": 0, "updatedAt": 0, "state": state}
+    return {f"mlflow.sharedViewState.{key}": json.dumps(view)}
 
 
 class StoreError(PipelineError):

@@ -9,9 +9,10 @@ from mnist_pipeline.tracking import content, runs
 from mnist_pipeline.tracking.content import Part
 from mnist_pipeline.tracking.live import LiveRow, never_costs_a_stage, opened
 from mnist_pipeline.tracking.publish import work_tree
-from mnist_pipeline.tracking.store import Store, open_experiment
+from mnist_pipeline.tracking.store import Store, open_experiment, saved_view
 
 STUDY, TRIAL, STATE = "sweep.study", "sweep.trial", "sweep.state"
+VIEW = "trials"
 PARENT = "mlflow.parentRunId"
 OTHERWISE = "the search goes on, and keeps its results in Optuna's storage"
 ENDS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED", "stopped": "KILLED"}
@@ -30,7 +31,7 @@ class TrialRow(LiveRow):
 
     def _open(self, store: Store) -> tuple[str, Part]:
         version = work_tree(self._params)
-        experiment = _experiment(store, self._params)
+        experiment = _experiment(store, self._params, self._model)
         tags = {STUDY: self._study, TRIAL: str(self._number), **version.origin}
         tags[PARENT] = _study_row(store, experiment, self._study, self._model)
         run = store.client.create_run(experiment, run_name=f"trial {self._number}", tags=tags)
@@ -45,13 +46,24 @@ def publish_best(params: Params, model: str, study: str, number: int, best: Mapp
     """Shows at the row of the study which of its trials is the best so far, and what it trained with."""
     with never_costs_a_stage(params.tracking, OTHERWISE):
         store = opened(params.tracking)
-        row = _study_row(store, _experiment(store, params), study, model)
+        row = _study_row(store, _experiment(store, params, model), study, model)
         runs.set_tags(store.client, row, {"sweep.best_trial": str(number), "sweep.best": json.dumps(dict(best))})
         runs.log_metrics(store.client, row, {"val/accuracy": accuracy})
 
 
-def _experiment(store: Store, params: Params) -> str:
-    return open_experiment(store, f"{params.tracking.experiment}-sweeps")
+def _experiment(store: Store, params: Params, model: str) -> str:
+    """With a view of the trials of a model, the best first; in this order MLflow shows them without a click."""
+    order = "metrics.`val/accuracy`"
+    searched = (f"params.`{key}`" for key in params.sweep.space(model))
+    view = saved_view(
+        f"{VIEW}-{model}",
+        f"Trials of {model}",
+        [order, *searched, f"tags.`{STATE}`", f"tags.`{STUDY}`"],
+        orderByKey=order,
+        orderByAsc=False,
+        searchFilter=f"params.model = '{model}'",
+    )
+    return open_experiment(store, f"{params.tracking.experiment}-sweeps", view)
 
 
 def _study_row(store: Store, experiment: str, study: str, model: str) -> str:
