@@ -1,6 +1,4 @@
-"""Opens MLflow's pages as a reader does, and makes the pictures in docs/images.
-
-Run `make repro`, `mnist-pipeline sweep mlp --trials 6 --workers 2` and `make ui` first.
+"""Opens MLflow's pages as a reader does, and makes the pictures in docs/images: run `make repro` and `make ui` first.
 
 python docs/screenshots.py --browser /usr/bin/chromium
 """
@@ -135,9 +133,6 @@ def main() -> None:
         reader.shoot(IMAGES / "curves.png")
         reader.open_comparison(reader.runs())
         reader.shoot(IMAGES / "compare.png")
-    with visitor(arguments.address, f"{arguments.experiment}-sweeps", arguments.browser) as reader:
-        reader.open_trials("mlp")
-        reader.shoot(IMAGES / "trials.png")
 
 
 if __name__ == "__main__":

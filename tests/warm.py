@@ -128,6 +128,7 @@ def answer(line: socket.socket) -> None:
 
 
 def run(command: list[str], folder: str, environment: dict[str, str]) -> None:
+    """Becomes the command, as if its program had been started in that folder; ends with the process."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -6,12 +6,11 @@ import math
 import os
 import sqlite3
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 
 from filelock import FileLock
 from mlflow import MlflowClient
@@ -104,10 +103,10 @@ def open_store(experiment: str, patience: float = math.inf) -> Store:
     return Store(client, experiment, models, data, database)
 
 
-def open_experiment(store: Store, name: str, view: Mapping[str, str] = MappingProxyType({})) -> str:
+def open_experiment(store: Store, name: str, view: dict[str, str] | None = None) -> str:
     """The id of another experiment, which is made where it is missing; `view` is one of its table's saved ones."""
     with store.exclusive():
-        return _experiment(store.client, name, store.database, MODEL_VIEW | dict(view))
+        return _experiment(store.client, name, store.database, MODEL_VIEW | (view or {}))
 
 
 def saved_view(key: str, name: str, columns: Sequence[str], **more: str | bool) -> dict[str, str]:

@@ -12,7 +12,6 @@ from mnist_pipeline.tracking.publish import work_tree
 from mnist_pipeline.tracking.store import Store, open_experiment, saved_view
 
 STUDY, TRIAL, STATE = "sweep.study", "sweep.trial", "sweep.state"
-VIEW = "trials"
 PARENT = "mlflow.parentRunId"
 OTHERWISE = "the search goes on, and keeps its results in Optuna's storage"
 ENDS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED", "stopped": "KILLED"}
@@ -56,7 +55,7 @@ def _experiment(store: Store, params: Params, model: str) -> str:
     order = "metrics.`val/accuracy`"
     searched = (f"params.`{key}`" for key in params.sweep.space(model))
     view = saved_view(
-        f"{VIEW}-{model}",
+        f"trials-{model}",
         f"Trials of {model}",
         [order, *searched, f"tags.`{STATE}`", f"tags.`{STUDY}`"],
         orderByKey=order,
