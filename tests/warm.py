@@ -11,12 +11,14 @@ import importlib
 import json
 import os
 import runpy
+import select
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 COMMANDS = ("dvc", "mnist-pipeline")
@@ -56,13 +58,17 @@ def warm(folder: Path) -> Iterator[Path]:
     for each in (commands, home):
         each.mkdir(parents=True)
     for name in COMMANDS:
-        (commands / name).write_text(f'#!/bin/sh\nexec {sys.executable} -IS {__file__} {address} {name} "$@"\n')
+        line = shlex.join([sys.executable, "-IS", __file__, str(address), name])
+        (commands / name).write_text(f'#!/bin/sh\nexec {line} "$@"\n')
         (commands / name).chmod(0o755)
     settings = {"HOME": str(home), "MLFLOW_DISABLE_TELEMETRY": "true"}
     settings["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # a thread of pandas' library, which a fork would lose
-    with subprocess.Popen([sys.executable, __file__, str(address)], env=os.environ | settings) as server:
-        yield commands
-        server.terminate()
+    command = [sys.executable, __file__, str(address)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | settings) as server:
+        try:
+            yield commands
+        finally:
+            server.terminate()
 
 
 def loaded_with(environment: dict[str, str]) -> dict[str, str]:
@@ -99,7 +105,7 @@ def serve(address: str) -> None:
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(address)
         door.listen(16)
-        while True:
+        while select.select([door, sys.stdin], [], [])[0] == [door]:  # nothing is written there: it ends with its maker
             line, _ = door.accept()
             with line:
                 if os.fork() == 0:
@@ -110,7 +116,7 @@ def serve(address: str) -> None:
 
 
 def answer(line: socket.socket) -> None:
-    """Runs the command that is called for in a process of its own, and tells its exit code."""
+    """Runs the command that is called for in a process of its own, and tells its exit code; it ends with its caller."""
     _, files, _, _ = socket.recv_fds(line, len(b"files"), 3)
     said = json.loads(line.makefile().readline())
     if loaded_with(said["environment"]) != loaded_with(dict(os.environ)):
@@ -123,8 +129,13 @@ def answer(line: socket.socket) -> None:
             os.dup2(file, number)
             os.close(file)
         run(said["command"], said["folder"], said["environment"])
-    _, status = os.waitpid(child, 0)
-    line.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    ended, status = 0, 0
+    while not ended:
+        if select.select([line], [], [], 0.01)[0]:  # it says no more, so it is gone
+            os.kill(child, signal.SIGKILL)
+        ended, status = os.waitpid(child, os.WNOHANG)
+    with suppress(BrokenPipeError):
+        line.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
 def run(command: list[str], folder: str, environment: dict[str, str]) -> None:

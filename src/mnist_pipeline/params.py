@@ -3,10 +3,21 @@
 `docs/parameters.md` says what each key means.
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -177,11 +188,26 @@ class Promote(Section):
     max_class_drop: Share
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"expected a number, not {value!r}")
+    return value
+
+
+def _number_or_word(value: Any) -> Any:
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"expected a number or a word, not {value!r}")
+    return value if isinstance(value, str) else _number(value)
+
+
+Number = Annotated[int | float, PlainValidator(_number)]
+
+
 class Interval(Section):
     """Values from `low` to `high`, whole numbers where both are; with `log`, as many below the geometric mean."""
 
-    low: float | int
-    high: float | int
+    low: Number
+    high: Number
     log: bool
 
     @model_validator(mode="after")
@@ -194,14 +220,24 @@ class Interval(Section):
 
 
 class Choices(Section):
-    choices: Annotated[list[str | int | float], Field(min_length=2)]
+    choices: Annotated[list[Annotated[str | int | float, PlainValidator(_number_or_word)]], Field(min_length=2)]
+
+
+def _kind(values: Any) -> str:
+    choices = isinstance(values, Choices) or (isinstance(values, dict) and "choices" in values)
+    return "[choices]" if choices else "[interval]"
+
+
+Searched = Annotated[
+    Annotated[Interval, Tag("[interval]")] | Annotated[Choices, Tag("[choices]")], Discriminator(_kind)
+]
 
 
 class Sweep(Section):
     """How values are searched, and under each model's name which: `train.<model>`'s keys, joined by points."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, dict[str, Interval | Choices]]
+    __pydantic_extra__: dict[str, Annotated[dict[str, Searched], Field(min_length=1)]]
 
     random_trials: Annotated[int, Field(ge=1)]
     unpruned_epochs: Annotated[int, Field(ge=1)]
@@ -266,12 +302,15 @@ class Params(Section):
 
 
 def _describe(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"] if part != "[key]") or "the file"
+    key = ".".join(str(part) for part in error["loc"] if not str(part).startswith("[")) or "the file"
     if error["type"] == "missing":
         return f"{key} is missing"
-    no_section = error["type"] == "model_type" and error["loc"][:-1] == ("train",)  # it takes models of any name
+    not_keys = error["type"] in ("model_type", "dict_type")
+    no_section = not_keys and error["loc"][:-1] in (("train",), ("sweep",))  # they take models of any name
     if error["type"] == "extra_forbidden" or no_section:
         return f"{key} is not a known key"
+    if not_keys:
+        return f"{key} = {error['input']!r}: expected keys with values"
     shown = "" if error["type"] == "value_error" else f" = {error['input']!r}"
     return f"{key}{shown}: {error['msg'].removeprefix('Value error, ')}"
 

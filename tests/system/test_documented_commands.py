@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pages import commands, python_blocks
+from projects import Project
 from servers import free_port, running
 from tracked_content import rows_of
 
@@ -34,8 +35,12 @@ WITHOUT_INSTALLING = "--assume-old=.venv/.installed"
 
 @pytest.fixture(scope="module")
 def project(reproduced):
-    """The first `make repro` of a reader has been run; here, the README's has nothing to do."""
-    return reproduced
+    """The first `make repro` of a reader has been run; here, the README's has nothing to do.
+
+    Its commands begin as a reader's do, in processes that have imported nothing: tests/warm.py does not fork for one
+    that has this variable.
+    """
+    return Project(reproduced.path, {**reproduced.extra, "PYTHONHASHSEED": "7"})
 
 
 def serving(project, command: list[str], address: str) -> AbstractContextManager[None]:

@@ -16,7 +16,7 @@ def test_another_clone_makes_the_same_files(first_result: Project, tmp_path: Pat
     mine = first_result.copy(tmp_path / "mine")
     mine.commit("The first result")
     other = mine.clone(tmp_path / "other")
-    printed = other.run("dvc", "repro")
+    printed = other.run("env", "PYTHONHASHSEED=7", "dvc", "repro")  # in processes that share nothing with those before
     assert "train lenet: " in printed
     assert other.read("dvc.lock") == mine.read("dvc.lock")
 

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -125,11 +127,43 @@ def test_a_search_that_was_stopped_goes_on(project: Project, blow: signal.Signal
         ({"optimizer": {"choices": ["adamw", "adam"]}}, "train.lenet.optimizer = 'adam'"),
         ({"epochs": {"low": 3, "high": 3, "log": False}}, "low 3 must be less than high 3"),
         ({"weight_decay": {"low": 0, "high": 3, "log": True}}, "low 0 must be more than 0"),
+        ({"architecture.activation": {"choices": ["relu", "gelu"]}}, "sweep.lenet.architecture.activation: activation"),
+        ({}, "sweep.lenet = {}"),
     ],
 )
 def test_a_wrong_space_is_told_before_anything_is_tried(project: Project, space: dict, told: str) -> None:
     set_sweep(project, space)
     assert told in project.run(*COMMAND, code=1)
+
+
+def test_values_that_are_impossible_together_cost_their_trial_alone(project: Project) -> None:
+    set_sweep(
+        project, {"epochs": {"low": 2, "high": 4, "log": False}, "warmup_epochs": {"low": 0, "high": 3, "log": False}}
+    )
+    printed = project.run("mnist-pipeline", "sweep", "lenet", "--trials", "12")
+    told = re.findall(r"^trial +\d+ +\S+ +(\w+) +epochs=(\d) +warmup_epochs=(\d)$", printed, re.MULTILINE)
+    assert len(told) == 12
+    assert {end == "impossible" for end, *_ in told} == {True, False}
+    for end, epochs, warmup_epochs in told:
+        assert (end == "impossible") == (int(warmup_epochs) >= int(epochs))
+    assert re.search(r"^trial \d+: params.yaml: .*warmup_epochs", printed, re.MULTILINE)
+
+
+def test_a_search_without_data_leaves_nothing_behind(project: Project, tmp_path: Path) -> None:
+    empty = project.clone(tmp_path / "empty")
+    printed = empty.run("mnist-pipeline", "sweep", "lenet", "--trials", "1", code=1)
+    assert "run the download stage first" in printed
+    assert "Traceback" not in printed
+    assert not (empty.path / "mlruns").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told(project: Project, tmp_path: Path) -> None:
+    other = project.clone(tmp_path / "other")
+    shutil.copytree(project.path / "data/raw", other.path / "data/raw")
+    (other.path / "mlruns").write_text("no folder")
+    printed = other.run("mnist-pipeline", "sweep", "lenet", "--trials", "1", code=1)
+    assert "mlruns/sweeps.db: cannot be written" in printed
+    assert "Traceback" not in printed
 
 
 def test_a_storage_that_is_not_there_is_told_without_its_password(project: Project) -> None:

@@ -1,6 +1,10 @@
 """A command that begins at once does what it does when it begins anew."""
 
+import os
 import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -21,6 +25,7 @@ def address() -> str:
     found = warm_commands().parent / "address"
     while not found.exists():
         assert server(str(found)).is_running()
+        time.sleep(0.1)
     return str(found)
 
 
@@ -52,3 +57,29 @@ def test_it_begins_anew_where_libraries_would_load_in_another_way(
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     with pytest.raises(AnewError):
         warm.call(address, ["mnist-pipeline", "--help"])
+
+
+def test_it_ends_with_its_caller(address: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "params.yaml")  # which the command reads for ever
+    forked = server(address)
+    with subprocess.Popen([warm_commands() / "mnist-pipeline", "train", "lenet"], cwd=tmp_path) as caller:
+        until(lambda: len(forked.children(recursive=True)) == 2)  # the command, and who waits for it
+        caller.kill()
+    until(lambda: not forked.children())
+
+
+def test_it_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
+    folder = tmp_path / "warm"
+    script = f"import os, pathlib, warm\nwarm.warm(pathlib.Path({str(folder)!r})).__enter__()\nos._exit(0)"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT / "tests", check=True)
+    until(lambda: not any(str(folder / "address") in (process.info["cmdline"] or []) for process in every_process()))
+
+
+def every_process() -> Iterator[psutil.Process]:
+    return psutil.process_iter(["cmdline"])
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Waits until something holds, which the time limit of a test ends."""
+    while not holds():
+        time.sleep(0.1)

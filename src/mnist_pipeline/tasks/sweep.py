@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 import optuna
+import torch
 from optuna.exceptions import ExperimentalWarning, OptunaError, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -27,9 +28,11 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 import mnist_pipeline
 from mnist_pipeline import console, paths
+from mnist_pipeline.data.dataset import load_split
 from mnist_pipeline.devices import choose_device
 from mnist_pipeline.errors import PipelineError, in_one_line
-from mnist_pipeline.files import directory_digest, tree_digest
+from mnist_pipeline.files import demand_writable, directory_digest, tree_digest
+from mnist_pipeline.models import build
 from mnist_pipeline.params import Choices, Interval, Params
 from mnist_pipeline.stages.train import prepare
 from mnist_pipeline.tasks.changes import with_training, write_values
@@ -41,7 +44,7 @@ DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 HEARTBEAT_SECONDS = 10
 """A trial that has been silent three times as long was killed; it does not count, and another takes its place."""
 END = "end"
-"""What a trial came to, of `tracking.sweeps.ENDS`."""
+"""What a trial came to, of `tracking.sweeps.ENDS`, or that its values were impossible together."""
 SHOWN = 5
 """Trials in the table at the end."""
 
@@ -83,11 +86,9 @@ def run(params: Params, model: str, trials: int, workers: int, storage: str | No
         PipelineError: the space, the storage or the data is not usable.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space = params.sweep.space(model)
-    for key, values in space.items():  # a wrong key or bound ends the search before it begins
-        for value in values.choices if isinstance(values, Choices) else (values.low, values.high):
-            with_training(params, model, {key: value})
+    _check_space(params, model)
     choose_device("train.device", params.train.device)
+    load_split(paths.RAW, "train")
     search = Search(params, model, trials, storage or _default_storage(), _study_name(params, model))
     study = _opened(search)
     left = trials - _done(study)
@@ -97,9 +98,20 @@ def run(params: Params, model: str, trials: int, workers: int, storage: str | No
     _tell(search, study, write)
 
 
+def _check_space(params: Params, model: str) -> None:
+    """Finds out before the search whether each value can be trained with, the others being as they are."""
+    for key, values in params.sweep.space(model).items():
+        for value in values.choices if isinstance(values, Choices) else (values.low, values.high):
+            tried = with_training(params, model, {key: value})
+            try:
+                build(model, tried.training(model).architecture, classes=2)
+            except ValueError as error:
+                raise PipelineError(f"{paths.PARAMS}: sweep.{model}.{key}: {error}") from error
+
+
 def _default_storage() -> str:
     path = (Path(os.environ.get("DVC_ROOT") or ".") / paths.SWEEPS).resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    demand_writable(path)
     return f"sqlite:///{path}"
 
 
@@ -131,11 +143,13 @@ def _opened(search: Search, others: int = 3) -> optuna.Study:
 
 
 def _work(search: Search, workers: int, left: int) -> None:
-    """Runs trials in several processes, each with its share of the cores, until `left` more are done."""
+    """Runs trials in several processes, each with its share of the threads, until `left` more are done."""
     context = multiprocessing.get_context("spawn")
     permits = context.Semaphore(left)
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    processes = [context.Process(target=_run_trials, args=(search, permits, threads)) for _ in range(workers)]
+    threads = max(1, torch.get_num_threads() // workers)
+    processes = [
+        context.Process(target=_run_trials, args=(search, permits, threads, worker)) for worker in range(workers)
+    ]
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # until they can end in one line, while they import
     for process in processes:
         process.start()
@@ -153,12 +167,13 @@ def _work(search: Search, workers: int, left: int) -> None:
         raise
     if failed := [process.exitcode for process in processes if process.exitcode]:
         how = f"exit code {failed[0]}" if failed[0] > 0 else signal.Signals(-failed[0]).name
-        raise PipelineError(f"a worker ended with {how}: mend what it says above; the same command goes on")
+        raise PipelineError(
+            f"a worker ended with {how}: mend what it says above; the same command goes on, unless what is mended is "
+            "the space, a parameter or the code, which begins a search of its own"
+        )
 
 
-def _run_trials(search: Search, permits: Semaphore, threads: int) -> None:
-    import torch
-
+def _run_trials(search: Search, permits: Semaphore, threads: int, worker: int) -> None:
     stopped = False
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -169,7 +184,7 @@ def _run_trials(search: Search, permits: Semaphore, threads: int) -> None:
 
     signal.signal(signal.SIGINT, stop)
     logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)  # it tells of connections that Ctrl-C breaks
-    torch.set_num_threads(threads)
+    _take_share(search.params, worker, threads)
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     try:
         with ending_with_parent():
@@ -184,6 +199,13 @@ def _run_trials(search: Search, permits: Semaphore, threads: int) -> None:
         raise
 
 
+def _take_share(params: Params, worker: int, threads: int) -> None:
+    """Of the cores, and of several GPUs one in turn."""
+    torch.set_num_threads(threads)
+    if choose_device("train.device", params.train.device).type == "cuda":
+        torch.cuda.set_device(worker % torch.cuda.device_count())
+
+
 def _done(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False, states=DONE))
 
@@ -192,12 +214,18 @@ def _try(search: Search, trial: Trial) -> float:
     """Trains with what Optuna suggests; the validation accuracy of the last epoch.
 
     Raises:
-        TrialPruned: after an epoch that is worse than most trials were then, or where the loss is no number.
+        TrialPruned: after an epoch that is worse than most trials were then, or where the loss is no number, or where
+            the values are not allowed together.
     """
     from mnist_pipeline.tracking.sweeps import TrialRow
 
     chosen = {key: _suggest(trial, key, values) for key, values in search.space.items()}
-    params = with_training(search.params, search.model, chosen)
+    try:
+        params = with_training(search.params, search.model, chosen)
+    except PipelineError as error:
+        console.say(f"trial {trial.number}: {error}")
+        trial.set_user_attr(END, "impossible")
+        raise optuna.TrialPruned from error
     row = TrialRow(params, search.model, search.study, trial.number)
     end = "stopped"
     accuracy = math.nan

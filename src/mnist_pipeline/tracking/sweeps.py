@@ -60,7 +60,7 @@ def _experiment(store: Store, params: Params, model: str) -> str:
         [order, *searched, f"tags.`{STATE}`", f"tags.`{STUDY}`"],
         orderByKey=order,
         orderByAsc=False,
-        searchFilter=f"params.model = '{model}'",
+        searchFilter=f"params.model = '{model}' and tags.`{TRIAL}` != ''",
     )
     return open_experiment(store, f"{params.tracking.experiment}-sweeps", view)
 
