@@ -70,7 +70,9 @@ def test_it_ends_with_its_caller(address: str, tmp_path: Path) -> None:
 
 def test_it_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
     folder = tmp_path / "warm"
-    script = f"import os, pathlib, warm\nwarm.warm(pathlib.Path({str(folder)!r})).__enter__()\nos._exit(0)"
+    script = (
+        f"import os, pathlib, warm\nwarmth = warm.warm(pathlib.Path({str(folder)!r}))\nwarmth.__enter__()\nos._exit(0)"
+    )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT / "tests", check=True)
     until(lambda: not any(str(folder / "address") in (process.info["cmdline"] or []) for process in every_process()))
 
