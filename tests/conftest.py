@@ -1,6 +1,7 @@
 """Tiny synthetic data in the real format, so that tests go through the real code, and what the pipeline makes of it."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from projects import Project, make_project
 pytest.register_assert_rewrite("behaviours")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many tests run at once as there are cores
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, a shell has its commands ignore Ctrl-C
 
 CLASSES = 10
 
