@@ -131,8 +131,9 @@ def _loop_of(model: str) -> dict[str, float]:
     if choose_precision("auto", CPU) == torch.bfloat16:
         precisions.append("bfloat16")  # elsewhere it is emulated, which takes minutes
     ours = {name: partial(in_a_process, "speed.py", "rate", model, name) for name in precisions}
+    bare = {f"{name}_bare": partial(in_a_process, "speed.py", "bare", model, name) for name in precisions}
     peaks = {f"{name}_peak": _product_rate(getattr(torch, name)) for name in precisions}
-    return medians({"tutorial": theirs, **ours}) | {"operations": _operations_per_image(model)} | peaks
+    return medians({"tutorial": theirs, **ours, **bare}) | {"operations": _operations_per_image(model)} | peaks
 
 
 def rate(model: str, precision: str) -> float:
@@ -144,6 +145,25 @@ def rate(model: str, precision: str) -> float:
         times.append(time.perf_counter() - begun)
         begun = time.perf_counter()
     return IMAGES / statistics.median(times[1:])
+
+
+def bare(model: str, precision: str) -> float:
+    """Images a second of a loop that does nothing: forward and backward of one batch that is ready, no optimiser."""
+    setup = setup_of(model, TUTORIAL | {"precision": precision})
+    recipe = setup.recipe
+    images, labels = setup.train.images[: recipe.batch_size], setup.train.labels[: recipe.batch_size]
+    ready = (images.unsqueeze(1) / 255).contiguous()
+    network = setup.classifier.network
+
+    def steps() -> None:
+        for _ in range(IMAGES // recipe.batch_size):
+            with torch.autocast("cpu", recipe.precision, enabled=recipe.precision != torch.float32):
+                loss = functional.cross_entropy(network(ready), labels)
+            network.zero_grad()
+            loss.backward()
+
+    steps()
+    return IMAGES / median_seconds(steps)[0]
 
 
 def _operations_per_image(model: str) -> float:
@@ -344,7 +364,7 @@ PARTS: dict[str, Callable[[], Any]] = {
     "tracking": tracking,
     "pipeline": pipeline,
 }
-IN_A_PROCESS_OF_THEIR_OWN: dict[str, Callable[..., Any]] = {"rate": rate, "fast": fast, "grow": grow}
+IN_A_PROCESS_OF_THEIR_OWN: dict[str, Callable[..., Any]] = {"rate": rate, "bare": bare, "fast": fast, "grow": grow}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
     """The tables of the page, by name; those of parts that have been measured."""
     made: dict[str, Callable[..., str]] = {
         "loop": _loop_table,
+        "bare": _bare_table,
         "peak": _peak_table,
         "waiting": _waiting_table,
         "operations": _operations_table,
@@ -20,7 +21,7 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
         "pipeline": _pipeline_table,
         "conditions": _conditions,
     }
-    needed = {"peak": ["loop"], "to 99": ["to_99"], "tracking": ["tracking", "pipeline"]}
+    needed = {"bare": ["loop"], "peak": ["loop"], "to 99": ["to_99"], "tracking": ["tracking", "pipeline"]}
     parts = {name: needed.get(name, [name]) for name in made}
     return {
         f"speed: {name}": make(*(found[part] for part in parts[name]))
@@ -41,6 +42,21 @@ def _loop_table(found: dict[str, Any]) -> str:
     ]
     ours = [f"this loop in {name}" for name in precisions]
     return table(("model", "tutorial's loop", *ours, *(f"ratio in {name}" for name in precisions)), rows)
+
+
+def _bare_table(found: dict[str, Any]) -> str:
+    rows = [
+        (
+            model,
+            precision,
+            f"{row[f'{precision}_bare']:,.0f}",
+            f"{row[precision] / row[f'{precision}_bare']:.0%}",
+            f"{row[f'{precision}_bare'] / row['tutorial']:.1f}",
+        )
+        for model, row in found.items()
+        for precision in _precisions(found)
+    ]
+    return table(("model", "precision", "images/s of a loop that does nothing", "this loop reaches", "its ratio"), rows)
 
 
 def _peak_table(found: dict[str, Any]) -> str:

@@ -30,5 +30,5 @@ def test_what_would_be_emulated_is_not_measured(
     assert {command[-1] for command in commands if command[0] == "speed.py"} == precisions
     assert products == [getattr(torch, name) for name in ("float32", "bfloat16") if name in precisions]
     tables = speed_tables.tables({"loop": found})
-    for told in (tables["speed: loop"], tables["speed: peak"]):
+    for told in (tables["speed: loop"], tables["speed: bare"], tables["speed: peak"]):
         assert {name for name in ("float32", "bfloat16") if name in told} == precisions
