@@ -151,19 +151,23 @@ def bare(model: str, precision: str) -> float:
     """Images a second of a loop that does nothing: forward and backward of one batch that is ready, no optimiser."""
     setup = setup_of(model, TUTORIAL | {"precision": precision})
     recipe = setup.recipe
-    images, labels = setup.train.images[: recipe.batch_size], setup.train.labels[: recipe.batch_size]
-    ready = (images.unsqueeze(1) / 255).contiguous()
+    batch = with_first(setup, recipe.batch_size).train
+    ready = Examples(batch.images.unsqueeze(1) / 255, batch.labels)
     network = setup.classifier.network
 
     def steps() -> None:
         for _ in range(IMAGES // recipe.batch_size):
-            with torch.autocast("cpu", recipe.precision, enabled=recipe.precision != torch.float32):
-                loss = functional.cross_entropy(network(ready), labels)
             network.zero_grad()
-            loss.backward()
+            _forward_and_backward(network, ready, recipe.precision)
 
     steps()
     return IMAGES / median_seconds(steps)[0]
+
+
+def _forward_and_backward(network: nn.Module, examples: Examples, precision: torch.dtype) -> None:
+    with torch.autocast(examples.images.device.type, precision, enabled=precision != torch.float32):
+        loss = functional.cross_entropy(network(examples.images), examples.labels)
+    loss.backward()
 
 
 def _operations_per_image(model: str) -> float:
@@ -221,14 +225,10 @@ def compiled() -> dict[str, dict[str, float]]:
 
 def _compiled(model: str) -> dict[str, float]:
     setup = setup_of(model, {})
-    images = setup.train.images[: setup.recipe.batch_size]
-    labels = setup.train.labels[: setup.recipe.batch_size]
+    batch = with_first(setup, setup.recipe.batch_size).train
 
     def step(network: nn.Module) -> None:
-        precision = setup.recipe.precision
-        with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
-            loss = functional.cross_entropy(network(images), labels)
-        loss.backward()
+        _forward_and_backward(network, batch, setup.recipe.precision)
 
     fast: nn.Module = torch.compile(setup.classifier)
     step(fast)

@@ -13,6 +13,8 @@ import pytest
 import warm
 from projects import ROOT, warm_commands
 
+BEGUN_ANEW = Path(sys.executable).parent / "mnist-pipeline"
+
 
 def ran(program: str | Path, *arguments: str) -> tuple[int, str]:
     done = subprocess.run([program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -36,7 +38,7 @@ def server(address: str) -> psutil.Process:
 
 @pytest.mark.parametrize("command", ["--help", "train nothing", "--no-such-option"])
 def test_it_prints_and_ends_the_same(address: str, command: str) -> None:
-    assert ran(warm_commands() / "mnist-pipeline", *command.split()) == ran("mnist-pipeline", *command.split())
+    assert ran(warm_commands() / "mnist-pipeline", *command.split()) == ran(BEGUN_ANEW, *command.split())
 
 
 def test_no_thread_of_a_library_is_lost_by_a_fork(address: str) -> None:
