@@ -249,10 +249,9 @@ def _try(search: Search, trial: Trial) -> float:
 
 def _say(search: Search, study: optuna.Study, trial: FrozenTrial) -> None:
     """Tells of a trial when the storage has it."""
-    accuracy = list(trial.intermediate_values.values())[-1:] or [math.nan]
-    console.say(
-        f"trial {trial.number:3d}  {accuracy[0]:.2%}  {trial.user_attrs[END]}  {_told(_chosen(trial, search.space))}"
-    )
+    accuracies = [f"{accuracy:.2%}" for accuracy in trial.intermediate_values.values()] or ["no epoch"]
+    told = _told(_chosen(trial, search.space))
+    console.say(f"trial {trial.number:3d}  {accuracies[-1]:>8}  {trial.user_attrs[END]}  {told}")
 
 
 def _suggest(trial: Trial, key: str, values: Interval | Choices) -> Any:
