@@ -3,6 +3,7 @@ PYTHON ?= python3
 PORT ?= 5000
 BIN := .venv/bin
 SHELL := /bin/bash
+export SHELL # DVC runs the stages in this shell, whatever the login shell is
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## show this list
@@ -22,7 +23,7 @@ repro: .venv/.installed ## run the pipeline on real data and print the results
 	mnist-pipeline sync --if-changed
 
 TUTORIAL := architecture.activation=relu epochs=5 batch_size=64 precision=float32 optimizer=sgd learning_rate=0.001 \
-	momentum=0 weight_decay=0 schedule=constant warmup_epochs=0 label_smoothing=0 ema_decay=0 augmentation.rotation=0 \
+	momentum=0 weight_decay=0 schedule=constant warmup=0 label_smoothing=0 ema_decay=0 augmentation.rotation=0 \
 	augmentation.scale=0 augmentation.shear=0 augmentation.translation=0 augmentation.elastic=0 \
 	augmentation.final_strength=1
 
@@ -31,8 +32,8 @@ tutorial: .venv/.installed ## train with the recipe of PyTorch's tutorial, as th
 	dvc exp run --temp --name tutorial \
 		$(foreach model,lenet mlp,$(foreach value,$(TUTORIAL),--set-param train.$(model).$(value)))
 
-test: .venv/.installed ## run the test suite
-	python -m pytest
+test: .venv/.installed ## run the test suite, and show what of src/ it covers
+	python -m pytest --cov --cov-report=term --cov-fail-under=90
 
 system: .venv/.installed ## test the commands of the documentation, many processes, and real servers: PostgreSQL, S3, SSH
 	python -m pytest tests/system
@@ -43,7 +44,7 @@ browser: .venv/.installed ## look at MLflow's pages with chromium (another: BROW
 behaviour: .venv/.installed ## test how the trained models of models/ behave, after make repro
 	python -m pytest --numprocesses=0 tests/trained
 
-bench: .venv/.installed ## measure speed beside other loops, and what failures of MLflow cost
+bench: .venv/.installed ## measure speed beside other loops, and what failures of MLflow cost, into benchmarks/measured
 	python benchmarks/speed.py
 	PYTHONPATH=tests python benchmarks/tracking_failures.py 2>/dev/null
 
@@ -53,7 +54,7 @@ check: .venv/.installed ## lint, types, import rules
 	mypy
 	lint-imports --no-cache
 
-format: .venv/.installed ## format the code and mend what ruff can
+format: .venv/.installed ## format the code and fix what ruff can
 	ruff check --fix
 	ruff format
 
@@ -63,7 +64,7 @@ ui: .venv/.installed ## serve the MLflow pages on http://127.0.0.1:5000 (another
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock"
 
-lock: .venv/.installed ## pin every dependency anew in requirements.lock, and those of the server's image
+lock: .venv/.installed ## pin every dependency again in requirements.lock, and those of the server's image
 	$(PIN) --all-extras --group dev --output-file requirements.lock pyproject.toml
 	$(PIN) --constraint requirements.lock --output-file deploy/requirements.lock deploy/requirements.in
 

@@ -1,4 +1,4 @@
-"""Every way in which `gate.py` damages a data set."""
+"""Every way in which `validation.py` damages a data set."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,103 +9,82 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
 from mnist_pipeline import paths
-from mnist_pipeline.data import catalog
 from mnist_pipeline.data.dataset import SPLIT_FILES, Split, SplitName, load_split
-from mnist_pipeline.data.idx import format_idx
+from mnist_pipeline.data.idx import FILE_NAMES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, format_idx
 
 Splits = dict[SplitName, Split]
 Change = Callable[[np.ndarray], np.ndarray]
-SHARES = {"all": 1.0, "1 %": 0.01, "0.1 %": 0.001}
+Case = tuple[str, str, Callable[[Splits], Splits]]
 
 
 def clean(folder: Path = paths.RAW) -> Splits:
     return {name: load_split(folder, name) for name in SPLIT_FILES}
 
 
-def cases(folder: Path, other: Path | None) -> Iterator[tuple[str, str, Callable[[Splits], Splits]]]:
+def cases(folder: Path, other: Path | None) -> Iterator[Case]:
     """Each damage, its amount, and what does it to clean data."""
     yield "none", "", lambda splits: splits
-    yield from label_cases()
-    for name, change in CHANGES.items():
-        for amount, share in SHARES.items():
-            yield name, amount, partial(change_images, change, share)
-    yield from set_cases()
-    yield from file_cases(folder)
-    if other:
-        yield "another data set", "all", lambda splits: {name: load_split(other, name) for name in splits}
-
-
-def label_cases() -> Iterator[tuple[str, str, Callable[[Splits], Splits]]]:
-    for name in ("train", "test"):
+    for name in SPLIT_FILES:
         for share in (0.002, 0.005, 0.01, 0.05):
             yield f"labels exchanged at random, {name}", f"{share:.1%}", partial(relabel, name, partial(mix, share))
-        yield f"4 and 9 exchanged, {name}", "all", partial(relabel, name, exchange)
-        yield f"labels of the next image, {name}", "all", partial(relabel, name, lambda labels: np.roll(labels, 1))
-        yield f"labels of the next image, {name}", "last 1 %", partial(relabel, name, roll_the_end)
-        yield f"every 9 labelled 4, {name}", "all", partial(relabel, name, without_nines)
-        yield f"a label beyond the classes, {name}", "1 image", partial(relabel, name, one_beyond)
-        yield f"labels from 1 to 10, {name}", "all", partial(relabel, name, lambda labels: labels + 1)
+        for damage, amount, change in LABELS:
+            yield f"{damage}, {name}", amount, partial(relabel, name, change)
+    for damage, change in IMAGES.items():
+        for amount, share in {"all": 1.0, "1 %": 0.01, "0.1 %": 0.001}.items():
+            yield damage, amount, partial(change_all, partial(change_some, change, share))
+    yield from set_cases()
+    for damage, (file, rewrite) in FILES.items():
+        yield damage, "1 file", partial(from_changed_file, folder, file, rewrite)
+    if other:
+        yield "another data set", "all", lambda splits: clean(other)
+
+
+def drawn() -> np.random.Generator:
+    return np.random.default_rng(0)  # the same for each damage, in whatever order they are made
 
 
 def relabel(name: SplitName, change: Change, splits: Splits) -> Splits:
     return splits | {name: Split(splits[name].images, change(splits[name].labels).astype(np.uint8))}
 
 
-def drawn() -> np.random.Generator:
-    """Each damage has the same draws, whichever went before it."""
-    return np.random.default_rng(0)
-
-
 def mix(share: float, labels: np.ndarray) -> np.ndarray:
-    """Exchanges the labels of some images among them, which leaves all counts as they are."""
-    chosen = drawn().permutation(len(labels))[: round(share * len(labels))]
-    mixed = labels.copy()
+    """Exchange the labels of some images among them, which leaves all counts as they are."""
+    chosen, mixed = drawn().permutation(len(labels))[: round(share * len(labels))], labels.copy()
     mixed[chosen] = np.roll(labels[chosen], 1)
     return mixed
 
 
-def exchange(labels: np.ndarray) -> np.ndarray:
-    return np.where(labels == 4, 9, np.where(labels == 9, 4, labels))
-
-
-def without_nines(labels: np.ndarray) -> np.ndarray:
-    return np.where(labels == 9, 4, labels)
-
-
 def roll_the_end(labels: np.ndarray) -> np.ndarray:
     start = len(labels) * 99 // 100
-    return np.concatenate([labels[:start], np.roll(labels[start:], 1)])
+    return np.r_[labels[:start], np.roll(labels[start:], 1)]
 
 
-def one_beyond(labels: np.ndarray) -> np.ndarray:
-    changed = labels.copy()
-    changed[len(labels) // 2] = 10
+LABELS: list[tuple[str, str, Change]] = [
+    ("4 and 9 exchanged", "all", lambda labels: np.where(labels == 4, 9, np.where(labels == 9, 4, labels))),
+    ("labels of the next image", "all", lambda labels: np.roll(labels, 1)),
+    ("labels of the next image", "last 1 %", roll_the_end),
+    ("every 9 labelled 4", "all", lambda labels: np.where(labels == 9, 4, labels)),
+    ("a label beyond the classes", "1 image", lambda labels: np.r_[labels[:-1], 10]),
+    ("labels from 1 to 10", "all", lambda labels: labels + 1),
+]
+
+
+def change_all(change: Change, splits: Splits) -> Splits:
+    return {name: Split(change(split.images), split.labels) for name, split in splits.items()}
+
+
+def change_some(change: Change, share: float, images: np.ndarray) -> np.ndarray:
+    changed, chosen = images.copy(), drawn().permutation(len(images))[: round(share * len(images))]
+    changed[chosen] = np.clip(change(images[chosen]), 0, 255).round()
     return changed
 
 
-def change_images(change: Change, share: float, splits: Splits) -> Splits:
-    result: Splits = {}
-    for name, split in splits.items():
-        images, chosen = split.images.copy(), drawn().permutation(len(split))[: round(share * len(split))]
-        images[chosen] = np.clip(change(images[chosen]), 0, 255).round()
-        result[name] = Split(images, split.labels)
-    return result
-
-
 def shrink(images: np.ndarray) -> np.ndarray:
-    smaller = np.zeros_like(images)
-    for place, image in enumerate(images):
-        smaller[place, 3:25, 3:25] = np.clip(zoom(image.astype(float), 22 / 28, order=1), 0, 255)
-    return smaller
+    smaller = [np.clip(zoom(image.astype(float), 22 / 28, order=1), 0, 255) for image in images]
+    return np.pad(np.reshape(smaller, (-1, 22, 22)).astype(np.uint8), ((0, 0), (3, 3), (3, 3)))
 
 
-def patch(images: np.ndarray) -> np.ndarray:
-    marked = images.copy()
-    marked[:, 24:27, 24:27] = 255
-    return marked
-
-
-CHANGES: dict[str, Change] = {
+IMAGES: dict[str, Change] = {
     "inverted": lambda images: 255 - images,
     "turned by 90°": lambda images: np.rot90(images, axes=(1, 2)),
     "upside down": lambda images: np.rot90(images, 2, axes=(1, 2)),
@@ -124,49 +103,34 @@ CHANGES: dict[str, Change] = {
     "shifted by 2 pixels": lambda images: np.roll(images, 2, axis=2),
     "lower half black": lambda images: np.where(np.arange(28)[:, None] < 14, images, 0),
     "one row lost": lambda images: np.where(np.arange(28)[:, None] != 14, images, 0),
-    "pixels in another order": lambda images: images.reshape(len(images), -1)[:, order()].reshape(images.shape),
+    "pixels in another order": lambda images: images.reshape(-1, 784)[:, ORDER].reshape(images.shape),
 }
-
-
-def order() -> np.ndarray:
-    return np.random.default_rng(1).permutation(784)
-
-
-def set_cases() -> Iterator[tuple[str, str, Callable[[Splits], Splits]]]:
-    for count in (1, 100):
-        yield "images twice in train", f"{count}", partial(repeat, "train", "train", count, lambda images: images)
-        yield "images twice in test", f"{count}", partial(repeat, "test", "test", count, lambda images: images)
-        for name, change in SLIGHTLY.items():
-            yield f"test images in train, {name}", f"{count}", partial(repeat, "test", "train", count, change)
-    for share in (1, 0.1, 0.01):
-        yield "a white corner on the 3s", f"{share:.0%} of them", partial(mark, share)
-    for name in ("train", "test"):
-        yield f"a class lost, {name}", "all", partial(lose, name, 1.0)
-        yield f"images of a class lost, {name}", "half", partial(lose, name, 0.5)
-        yield f"images of a class lost, {name}", "a tenth", partial(lose, name, 0.1)
-        yield f"images of a class lost, {name}", "1 image", partial(lose, name, 0.0)
-        yield f"images of all other classes lost, {name}", "half", partial(keep_one_class, name)
-    yield "train and test exchanged", "all", lambda splits: {"train": splits["test"], "test": splits["train"]}
-    yield (
-        "first 10,000 of train as test",
-        "all",
-        lambda splits: splits | {"test": splits["train"].take(np.arange(10_000))},
-    )
-    yield (
-        "cropped to 24 pixels",
-        "all",
-        lambda splits: {
-            name: Split(split.images[:, 2:26, 2:26].copy(), split.labels) for name, split in splits.items()
-        },
-    )
-
-
+ORDER = np.random.default_rng(1).permutation(784)
 SLIGHTLY: dict[str, Change] = {
     "the same": lambda images: images,
     "one pixel by one grey level": lambda images: images ^ (np.arange(784).reshape(28, 28) == 400).astype(np.uint8),
     "all pixels by one grey level": lambda images: np.where(images < 255, images + 1, 254),
     "moved by one pixel": lambda images: np.roll(images, 1, axis=1),
 }
+
+
+def set_cases() -> Iterator[Case]:
+    for count in (1, 100):
+        yield "images twice in train", f"{count}", partial(repeat, "train", "train", count, SLIGHTLY["the same"])
+        yield "images twice in test", f"{count}", partial(repeat, "test", "test", count, SLIGHTLY["the same"])
+        for name, change in SLIGHTLY.items():
+            yield f"test images in train, {name}", f"{count}", partial(repeat, "test", "train", count, change)
+    for share in (1, 0.1, 0.01):
+        yield "a white corner on the 3s", f"{share:.0%} of them", partial(mark, share)
+    for name in SPLIT_FILES:
+        yield f"a class lost, {name}", "all", partial(keep, name, partial(fewer_fives, 1.0))
+        for amount, share in {"half": 0.5, "a tenth": 0.1, "1 image": 0.0}.items():
+            yield f"images of a class lost, {name}", amount, partial(keep, name, partial(fewer_fives, share))
+        yield f"images of all other classes lost, {name}", "half", partial(keep, name, half_of_all_but_fives)
+    yield "train and test exchanged", "all", lambda splits: {"train": splits["test"], "test": splits["train"]}
+    first = np.arange(10_000)
+    yield "first 10,000 of train as test", "all", lambda splits: splits | {"test": splits["train"].take(first)}
+    yield "cropped to 24 pixels", "all", partial(change_all, lambda images: images[:, 2:26, 2:26].copy())
 
 
 def repeat(source: SplitName, target: SplitName, count: int, change: Change, splits: Splits) -> Splits:
@@ -179,57 +143,44 @@ def repeat(source: SplitName, target: SplitName, count: int, change: Change, spl
 
 
 def mark(share: float, splits: Splits) -> Splits:
-    images = splits["train"].images.copy()
-    threes = np.flatnonzero(splits["train"].labels == 3)
-    chosen = threes[: round(share * len(threes))]
-    images[chosen] = patch(images[chosen])
+    images, threes = splits["train"].images.copy(), np.flatnonzero(splits["train"].labels == 3)
+    images[threes[: round(share * len(threes))], 24:27, 24:27] = 255
     return splits | {"train": Split(images, splits["train"].labels)}
 
 
-def lose(name: SplitName, share: float, splits: Splits) -> Splits:
-    """Such a share of the 5s, and at least one."""
-    fives = np.flatnonzero(splits[name].labels == 5)
-    lost = fives[: max(1, round(share * len(fives)))]
-    return splits | {name: splits[name].take(np.setdiff1d(np.arange(len(splits[name])), lost))}
+def keep(name: SplitName, kept: Change, splits: Splits) -> Splits:
+    return splits | {name: splits[name].take(np.flatnonzero(kept(splits[name].labels)))}
 
 
-def keep_one_class(name: SplitName, splits: Splits) -> Splits:
-    """All 5s, and every other image of the others."""
-    kept = (splits[name].labels == 5) | (np.arange(len(splits[name])) % 2 == 0)
-    return splits | {name: splits[name].take(np.flatnonzero(kept))}
+def fewer_fives(share: float, labels: np.ndarray) -> np.ndarray:
+    """Lose such a share of the 5s, and at least one."""
+    fives = labels == 5
+    return ~fives | (fives.cumsum() > max(1, round(share * fives.sum())))
 
 
-def file_cases(clean: Path) -> Iterator[tuple[str, str, Callable[[Splits], Splits]]]:
-    for name, change in FILES.items():
-        yield name, "1 file", partial(from_changed_file, clean, *change)
+def half_of_all_but_fives(labels: np.ndarray) -> np.ndarray:
+    return (labels == 5) | (np.arange(len(labels)) % 2 == 0)
 
 
-def from_changed_file(clean: Path, file: str, change: Callable[[bytes], bytes], splits: Splits) -> Splits:
-    with tempfile.TemporaryDirectory() as folder:
-        for name in catalog.FILE_NAMES:
-            content = (clean / name).read_bytes()
-            (Path(folder) / name).write_bytes(change(content) if name == file else content)
-        return {name: load_split(Path(folder), name) for name in splits}
-
-
-def other_byte_order(content: bytes) -> bytes:
-    return content[:4] + content[4:8][::-1] + content[8:]
+def from_changed_file(folder: Path, file: str, change: Callable[[bytes], bytes], splits: Splits) -> Splits:
+    with tempfile.TemporaryDirectory() as changed:
+        for name in FILE_NAMES:
+            content = (folder / name).read_bytes()
+            (Path(changed) / name).write_bytes(change(content) if name == file else content)
+        return clean(Path(changed))
 
 
 FILES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
-    "header in the wrong byte order": (
-        catalog.TRAIN_IMAGES,
-        other_byte_order,
-    ),
-    "pixels begin one byte late": (catalog.TRAIN_IMAGES, lambda content: content[:16] + b"\0" + content[16:-1]),
-    "pixels begin 100 bytes early": (catalog.TEST_IMAGES, lambda content: content[:16] + content[116:] + bytes(100)),
-    "labels begin one byte late": (catalog.TRAIN_LABELS, lambda content: content[:8] + b"\0" + content[8:-1]),
-    "file cut off": (catalog.TRAIN_IMAGES, lambda content: content[:-1000]),
-    "end filled with zeros, 10 images": (catalog.TRAIN_IMAGES, lambda content: content[:-7840] + bytes(7840)),
-    "end filled with zeros, 10 labels": (catalog.TRAIN_LABELS, lambda content: content[:-10] + bytes(10)),
-    "pixels declared as 32-bit integers": (catalog.TRAIN_IMAGES, lambda content: content[:2] + b"\x0c" + content[3:]),
-    "labels as floats": (catalog.TEST_LABELS, lambda content: content[:2] + b"\x0d" + content[3:]),
-    "text in the place of the labels": (catalog.TEST_LABELS, lambda content: b"label\n7\n2\n1\n"),
-    "labels in the file of the images": (catalog.TEST_IMAGES, lambda content: format_idx(np.zeros(10_000, np.uint8))),
-    "empty file": (catalog.TRAIN_LABELS, lambda content: b""),
+    "header in the wrong byte order": (TRAIN_IMAGES, lambda content: content[:4] + content[7:3:-1] + content[8:]),
+    "pixels begin one byte late": (TRAIN_IMAGES, lambda content: content[:16] + b"\0" + content[16:-1]),
+    "pixels begin 100 bytes early": (TEST_IMAGES, lambda content: content[:16] + content[116:] + bytes(100)),
+    "labels begin one byte late": (TRAIN_LABELS, lambda content: content[:8] + b"\0" + content[8:-1]),
+    "file cut off": (TRAIN_IMAGES, lambda content: content[:-1000]),
+    "end filled with zeros, 10 images": (TRAIN_IMAGES, lambda content: content[:-7840] + bytes(7840)),
+    "end filled with zeros, 10 labels": (TRAIN_LABELS, lambda content: content[:-10] + bytes(10)),
+    "pixels declared as 32-bit integers": (TRAIN_IMAGES, lambda content: content[:2] + b"\x0c" + content[3:]),
+    "labels as floats": (TEST_LABELS, lambda content: content[:2] + b"\x0d" + content[3:]),
+    "text in the place of the labels": (TEST_LABELS, lambda content: b"label\n7\n2\n1\n"),
+    "labels in the file of the images": (TEST_IMAGES, lambda content: format_idx(np.zeros(10_000, np.uint8))),
+    "empty file": (TRAIN_LABELS, lambda content: b""),
 }

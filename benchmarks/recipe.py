@@ -5,14 +5,15 @@
     python benchmarks/recipe.py lenet --steps --seeds 3
     python benchmarks/recipe.py lenet --test --seeds 5
 
-Each training is one process with one thread, two at a time; a seed draws the first weights, the validation images, the
-order and the augmentation. A line of JSON for each goes to `benchmarks/results/recipe.jsonl`, with all that its recipe
-was; what stands there is not trained again. Only `--test` reads the test images, once for each seed, and nothing here
-chooses by them. `python benchmarks/recipe.py tables` brings the tables of the documentation up to date.
+Each training is one process with one thread, two at a time; a seed draws the first weights, the validation set, the
+order and the augmentation. A line of JSON for each goes to `benchmarks/measured/recipe.jsonl`, which git ignores, with
+all parameters; what is known is not trained again. Only `--test` reads the test images, once for each seed, and nothing
+here chooses by them. `python benchmarks/recipe.py --publish` adds the lines to `benchmarks/results/recipe.jsonl`, and
+brings the tables of the documentation up to date. Before `warmup` was a share of all steps, it was one epoch; lines of
+that time name the share of today.
 """
 
 import argparse
-import hashlib
 import json
 import math
 import multiprocessing
@@ -22,44 +23,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from scipy.stats import t as student
 
+from mnist_pipeline import paths
+from mnist_pipeline.commands.params_file import with_training
+from mnist_pipeline.data.dataset import load_split
+from mnist_pipeline.params import load_params
+from mnist_pipeline.stages.train import Training, on_device, prepare, training_code_digest
+from mnist_pipeline.training.loop import measure
 from report import instructions, table, write_in_pages
 
 Rows = Sequence[Mapping[str, Any]]
 ACCURACIES = ("validation_accuracy", "test_accuracy")
 CONDITIONS = ("code", "instructions")
-"""What else weights depend on; the first rows do not tell the instructions."""
+"""What else weights depend on; the first lines do not name the instructions."""
 
-RESULTS = Path(__file__).parent / "results/recipe.jsonl"
+CPU = torch.device("cpu")
+HERE = Path(__file__).parent
+MEASURED, RESULTS = HERE / "measured/recipe.jsonl", HERE / "results/recipe.jsonl"
 AFFINE = ("rotation", "scale", "shear", "translation")
 TUTORIAL: dict[str, Any] = {
-    "architecture.activation": "relu",
-    "epochs": 5,
-    "batch_size": 64,
-    "precision": "float32",
-    "optimizer": "sgd",
-    "learning_rate": 0.001,
-    "momentum": 0.0,
-    "weight_decay": 0.0,
-    "schedule": "constant",
-    "warmup_epochs": 0,
-    "label_smoothing": 0.0,
-    "ema_decay": 0.0,
+    **{"architecture.activation": "relu", "epochs": 5, "batch_size": 64, "precision": "float32", "optimizer": "sgd"},
+    **{"learning_rate": 0.001, "momentum": 0.0, "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0},
+    **{"label_smoothing": 0.0, "ema_decay": 0.0, "augmentation.final_strength": 1.0},
     **{f"augmentation.{name}": 0.0 for name in (*AFFINE, "elastic")},
-    "augmentation.final_strength": 1.0,
 }
-"""The recipe of PyTorch's quickstart tutorial."""
+"""The parameters of PyTorch's quickstart tutorial."""
+FALLING = ("batch_size", "optimizer", "learning_rate", "momentum", "weight_decay", "schedule", "warmup")
 STEPS = {
-    "AdamW, with warm-up and a falling learning rate": (
-        "batch_size",
-        "optimizer",
-        "learning_rate",
-        "momentum",
-        "weight_decay",
-        "schedule",
-        "warmup_epochs",
-    ),
+    "AdamW, with warm-up and a falling learning rate": FALLING,
     "products in bfloat16, where the processor has it": ("precision",),
     "affine distortion": tuple(f"augmentation.{name}" for name in AFFINE),
     "elastic distortion": ("augmentation.elastic",),
@@ -73,7 +66,7 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "without fading": {"augmentation.final_strength": 1.0},
     "without averaged weights": {"ema_decay": 0.0},
     "without weight decay": {"weight_decay": 0.0},
-    "without warm-up": {"warmup_epochs": 0},
+    "without warm-up": {"warmup": 0.0},
     "with a constant learning rate": {"schedule": "constant"},
     "with label smoothing": {"label_smoothing": 0.05},
     "with a third of the epochs": {},  # of the model's own, below
@@ -84,31 +77,35 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("model")
+    parser.add_argument("model", nargs="?", default="lenet")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="KEY=VALUE,…")
-    parser.add_argument("--ablation", action="store_true")
-    parser.add_argument("--steps", action="store_true")
-    parser.add_argument("--test", action="store_true")
+    for option in ("--ablation", "--steps", "--test", "--publish"):
+        parser.add_argument(option, action="store_true")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    if arguments.model == "tables":
+    model = arguments.model
+    if arguments.publish:
+        with RESULTS.open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in read(MEASURED))
+        MEASURED.unlink(missing_ok=True)
         write_in_pages(tables())
         return
-    variants = list(ablations(arguments.model).values()) if arguments.ablation else []
-    variants += list(steps(arguments.model).values()) if arguments.steps else []
+    variants = list(ablations(model).values()) if arguments.ablation else []
+    variants += list(steps(model).values()) if arguments.steps else []
     variants += [parsed(change) for change in arguments.changes]
-    known = {identity(row) for row in results() if "test_accuracy" in row or not arguments.test}
-    here = {"code": code(), "instructions": instructions()}
+    known = {identity(row) for row in read(RESULTS) + read(MEASURED) if "test_accuracy" in row or not arguments.test}
+    here = {"code": training_code_digest(model)[:8], "instructions": instructions()}
     jobs = []
     for seed in range(arguments.seeds):
         for changes in variants or [{}]:
-            job = {"model": arguments.model, "recipe": recipe(arguments.model, changes), "seed": seed, **here}
+            job = {"model": model, "recipe": recipe(model, changes), "seed": seed, **here}
             if identity(job) not in known:
                 jobs.append((job, arguments.test))
+    MEASURED.parent.mkdir(exist_ok=True)
     with multiprocessing.get_context("spawn").Pool(arguments.workers, maxtasksperchild=1) as pool:
         for row in pool.imap_unordered(train, jobs):
-            with RESULTS.open("a") as file:
+            with MEASURED.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(row["validation_accuracy"], row.get("test_accuracy"), row["seconds"], flush=True)  # noqa: T201
 
@@ -129,7 +126,7 @@ def ablations(model: str) -> dict[str, dict[str, Any]]:
 
 
 def steps(model: str) -> dict[str, dict[str, Any]]:
-    """The way from the tutorial's recipe to the default one, each step with all that came before it."""
+    """The way from the tutorial's parameters to the default ones, each step with all that came before it."""
     default, way = recipe(model, {}), {"the tutorial's recipe": dict(TUTORIAL)}
     for name, keys in STEPS.items():
         before = list(way.values())[-1]
@@ -141,69 +138,46 @@ def steps(model: str) -> dict[str, dict[str, Any]]:
 
 def recipe(model: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """All parameters of `train.<model>`, flat, with some of them changed."""
-    from mnist_pipeline.params import load_params
-    from mnist_pipeline.tasks.changes import with_training
-
     section = with_training(load_params(), model, changes).training(model).model_dump()
     nested = {name: section.pop(name) for name in ("architecture", "augmentation")}
     return section | {f"{name}.{key}": value for name, values in nested.items() for key, value in values.items()}
 
 
+def training_of(model: str, changes: Mapping[str, Any], seed: int = 0, device: torch.device = CPU) -> Training:
+    params = with_training(load_params(), model, changes)
+    return prepare(params.model_copy(update={"train": params.train.model_copy(update={"seed": seed})}), model, device)
+
+
 def train(job: tuple[dict[str, Any], bool]) -> dict[str, Any]:
-    """Trains in this process and adds what came of it."""
-    import torch
-
-    from mnist_pipeline import paths
-    from mnist_pipeline.data.dataset import load_split
-    from mnist_pipeline.params import load_params
-    from mnist_pipeline.stages.train import examples, prepare
-    from mnist_pipeline.tasks.changes import with_training
-    from mnist_pipeline.training.loop import measure
-
+    """Train in this process, and add what it reaches."""
     row, test = job
     torch.set_num_threads(1)
-    params = with_training(load_params(), row["model"], row["recipe"])
-    params = params.model_copy(update={"train": params.train.model_copy(update={"seed": row["seed"]})})
-    device = torch.device("cpu")
-    setup = prepare(params, row["model"], device)
+    training = training_of(row["model"], row["recipe"], row["seed"])
     begun = time.perf_counter()
-    last = list(setup.epochs())[-1]
-    row |= {"validation_accuracy": last.validation_accuracy, "seconds": round(time.perf_counter() - begun, 1)}
+    *_, last = training.fit()
+    row |= {"validation_accuracy": last["validation_accuracy"], "seconds": round(time.perf_counter() - begun, 1)}
     if test:
-        row["test_accuracy"] = measure(setup.classifier, examples(load_split(paths.RAW, "test"), device))[1]
+        row["test_accuracy"] = measure(training.classifier, on_device(load_split(paths.RAW, "test"), CPU))[1]
     return row
 
 
-def results() -> list[dict[str, Any]]:
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    return [json.loads(line) for line in lines]
+def read(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def identity(row: Mapping[str, Any]) -> str:
     return json.dumps([row.get(key) for key in ("model", "recipe", "seed", *CONDITIONS)], sort_keys=True)
 
 
-def code() -> str:
-    """A digest of what computes the weights."""
-    from mnist_pipeline.files import tree_digest
-
-    package = Path(__file__).parents[1] / "src/mnist_pipeline"
-    digests = [tree_digest(package / room, "*.py") for room in ("training", "models", "data")]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()[:8]
-
-
 def tables() -> dict[str, str]:
     """What the default recipe reaches, what its parts are worth, all that was tried, and the way from the tutorial."""
-    named = {}
-    for model in ("lenet", "mlp"):
-        rows = [row for row in results() if row["model"] == model]
-        named |= {
-            f"{model} reaches": _reached(model, rows),
-            f"{model} without": _ablation(model, rows),
-            f"{model} tried": _tried(model, rows),
-            f"{model} from the tutorial": _way(model, rows),
-        }
-    return named
+    kinds = {"reaches": _reached, "without": _ablation, "tried": _tried, "from the tutorial": _way}
+    rows = read(RESULTS)
+    return {
+        f"{model} {name}": make(model, [row for row in rows if row["model"] == model])
+        for model in ("lenet", "mlp")
+        for name, make in kinds.items()
+    }
 
 
 def _reached(model: str, rows: Rows) -> str:
@@ -250,7 +224,7 @@ def _way(model: str, rows: Rows) -> str:
 
 
 def _tried(model: str, rows: Rows) -> str:
-    """Every recipe, told by what differs from the default, the best first."""
+    """Every recipe, named by what differs from the default, the best first."""
     default = recipe(model, {})
     lines = []
     for text in {json.dumps(row["recipe"], sort_keys=True) for row in rows}:

@@ -1,20 +1,21 @@
-"""What the measurements have in common when they tell of themselves."""
+"""What the measurements have in common in their reports."""
 
+import json
 import platform
 import re
 import resource
-from collections.abc import Mapping, Sequence
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in [columns, ["---"] * len(columns), *rows])
 
 
 def processor() -> str:
-    """The name that the system has for it."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
@@ -24,20 +25,16 @@ def instructions() -> str:
     """What the processor does PyTorch's arithmetic with."""
     import torch
 
-    from mnist_pipeline.devices import choose_precision
+    from mnist_pipeline.training.devices import choose_precision
 
-    widest = torch.backends.cpu.get_cpu_capability()
     native = choose_precision("auto", torch.device("cpu")) == torch.bfloat16
-    return f"{widest} and bfloat16" if native else widest
+    return torch.backends.cpu.get_cpu_capability() + (" and bfloat16" if native else "")
 
 
 def most_memory() -> int:
-    """Bytes that this process has taken at most.
-
-    On Linux, getrusage counts what its parent had taken before it began.
-    """
+    """Bytes that this process has taken at most."""
     status = Path("/proc/self/status")
-    if status.exists():
+    if status.exists():  # on Linux, getrusage counts what the parent had taken before
         return int(re.findall(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
@@ -46,13 +43,22 @@ def in_page(text: str, tables: Mapping[str, str]) -> str:
     """The text of a page with new tables; each stands between `<!-- its name -->` and `<!-- end -->`."""
 
     def current(found: re.Match[str]) -> str:
-        name = found[1]
-        return f"<!-- {name} -->\n{tables[name]}\n<!-- end -->" if name in tables else found[0]
+        return f"<!-- {found[1]} -->\n{tables[found[1]]}\n<!-- end -->" if found[1] in tables else found[0]
 
     return re.sub(r"<!-- ([\w: ]+) -->\n.*?<!-- end -->", current, text, flags=re.DOTALL)
 
 
 def write_in_pages(tables: Mapping[str, str]) -> None:
-    """Brings the tables of all pages of the documentation up to date."""
     for page in [Path("README.md"), *Path("docs").glob("*.md")]:
         page.write_text(in_page(page.read_text(), tables))
+
+
+def measure_or_publish(name: str, measure: Callable[[], Any], tables: Callable[[Any], Mapping[str, str]]) -> None:
+    """Measure into `measured/<name>.json`; with `--publish`, copy that to `results` and write the pages' tables."""
+    measured, published = (Path(__file__).parent / folder / f"{name}.json" for folder in ("measured", "results"))
+    if sys.argv[1:] == ["--publish"]:
+        shutil.copy(measured, published)
+        write_in_pages(tables(json.loads(published.read_text())))
+    else:
+        measured.parent.mkdir(exist_ok=True)
+        measured.write_text(json.dumps(measure(), indent=2) + "\n")

@@ -1,89 +1,79 @@
 """Which circumstances change the bytes of the trained weights, on this machine; a table of the page on it.
 
     python benchmarks/same_bytes.py
+    python benchmarks/same_bytes.py --publish
 
-Each training runs in a process of its own, two epochs with the default parameters. oneDNN and PyTorch have switches
-that make them leave out instructions of the processor, which shows what an older one would compute.
+Each training is the stage in a process and a folder of its own, two epochs with the parameters of `params.yaml`. oneDNN
+and PyTorch have switches that make them leave out instructions of the processor, as an older one would.
 """
 
-import hashlib
-import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from report import table, write_in_pages
+from ruamel.yaml import YAML
 
-THREADS, PRECISION = "TRAINING_THREADS", "TRAINING_PRECISION"
+from report import measure_or_publish, table
+
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 SSE4 = {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
-CIRCUMSTANCES: dict[str, Mapping[str, str]] = {
-    "the same again": {},
-    "one thread": {THREADS: "1"},
-    "float32 in all products": {PRECISION: "float32"},
-    "no AVX-512, and so float32": {PRECISION: "float32", **AVX2},
-    "no AVX2, and so float32": {PRECISION: "float32", **SSE4},
+CIRCUMSTANCES: dict[str, tuple[str | None, Mapping[str, str]]] = {  # the precision, and environment variables
+    "the same again": (None, {}),
+    "one thread": (None, {"OMP_NUM_THREADS": "1"}),
+    "float32 in all products": ("float32", {}),
+    "no AVX-512, and so float32": ("float32", AVX2),
+    "no AVX2, and so float32": ("float32", SSE4),
 }
 MODELS = ("lenet", "mlp")
 EPOCHS = 2
-RESULTS = Path(__file__).parent / "results/same_bytes.json"
 
 
-def main() -> None:
-    if sys.argv[1:]:
-        sys.stdout.write(json.dumps(trained(sys.argv[1])))
-        return
-    first = {model: measured(model, {}) for model in MODELS}
-    found = {}
-    for name, environment in CIRCUMSTANCES.items():
-        others = {model: measured(model, environment) for model in MODELS}
-        found[name] = {model: compared(first[model], other) for model, other in others.items()}
-    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
-    write_in_pages(tables(found))
+def measure() -> dict[str, Any]:
+    first = {model: trained(model, None, {}) for model in MODELS}
+    found: dict[str, Any] = {name: {} for name in CIRCUMSTANCES}
+    for name, circumstances in CIRCUMSTANCES.items():
+        for model, (first_digest, first_accuracy) in first.items():
+            digest, accuracy = trained(model, *circumstances)
+            found[name][model] = {"same": digest == first_digest, "points": 100 * (accuracy - first_accuracy)}
+    return found
 
 
-def compared(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    return {"same": other["digest"] == first["digest"], "points": 100 * (other["accuracy"] - first["accuracy"])}
+def trained(model: str, precision: str | None, variables: Mapping[str, str]) -> tuple[str, float]:
+    """The digest of the weights and the validation accuracy."""
+    from mnist_pipeline import paths
+    from mnist_pipeline.files import read_json
+    from mnist_pipeline.formats import file_digest
+
+    params = YAML().load(paths.PARAMS)
+    params["train"][model] |= {"epochs": EPOCHS} | ({"precision": precision} if precision else {})
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for needed in (paths.RAW, paths.CLASSES, paths.VERDICT):
+            (folder / needed).parent.mkdir(parents=True, exist_ok=True)
+            (folder / needed).symlink_to(needed.resolve())
+        shutil.copy("dvc.yaml", folder)
+        YAML().dump(params, folder / paths.PARAMS)
+        environment = os.environ | {"OMP_NUM_THREADS": "2", "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+        command = [sys.executable, Path("src/mnist_pipeline").resolve(), "train", model]
+        subprocess.run(command, cwd=folder, env=environment | variables, check=True)
+        report = read_json(folder / paths.report("train", model) / "metrics.json")
+        return file_digest(folder / paths.weights(model), "sha256"), report["validation_accuracy"]
 
 
 def tables(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
-    rows = []
+    rows: list[list[str]] = []
     for name, models in found.items():
-        cells = [("the same" if one["same"] else "others", f"{one['points']:+.2f}") for one in models.values()]
-        rows.append([name, *(text for cell in cells for text in cell)])
+        rows.append([name])
+        for one in models.values():
+            rows[-1] += ["the same" if one["same"] else "others", f"{one['points']:+.2f}"]
     columns = [text for model in MODELS for text in (f"{model}, bytes", "validation accuracy, points")]
     return {"same bytes": table(["", *columns], rows)}
 
 
-def measured(model: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    command = [sys.executable, __file__, model]
-    done = subprocess.run(command, env=os.environ | environment, stdout=subprocess.PIPE, check=True, text=True)
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
-
-
-def trained(model: str) -> dict[str, Any]:
-    from mnist_pipeline.cli import set_environment
-
-    set_environment()
-    import torch
-    from safetensors.torch import save
-
-    from mnist_pipeline.params import load_params
-    from mnist_pipeline.stages.train import prepare
-    from mnist_pipeline.tasks.changes import with_training
-
-    torch.set_num_threads(int(os.environ.get(THREADS, "2")))
-    params = load_params()
-    changes = {"epochs": EPOCHS, "precision": os.environ.get(PRECISION, params.training(model).precision)}
-    setup = prepare(with_training(params, model, changes), model, torch.device("cpu"))
-    accuracy = list(setup.epochs())[-1].validation_accuracy
-    state = {name: tensor.contiguous() for name, tensor in setup.classifier.network.state_dict().items()}
-    return {"digest": hashlib.sha256(save(state)).hexdigest(), "accuracy": accuracy}
-
-
 if __name__ == "__main__":
-    main()
+    measure_or_publish("same_bytes", measure, tables)

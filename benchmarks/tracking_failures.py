@@ -1,15 +1,17 @@
-"""What each failure of MLflow costs a training, in a tiny project: `make bench` prints the table of docs/tracking.md.
+"""What each failure of MLflow costs a training, in a tiny project: `make bench` measures the table of docs/tracking.md.
 
-Each training begins without weights and with an empty store and meets one failure; an evaluation under the same failure
-follows. Then the failure is mended, `mnist-pipeline sync` runs, and all rows are compared with undisturbed ones.
+Each training starts without weights and with an empty store and meets one failure; an evaluation under the same failure
+follows. Then the failure ends, `mnist-pipeline sync` runs, and all runs are compared with undisturbed ones.
+
+Usage: python tracking_failures.py [PART OF A FAILURE'S NAME]... | --publish
 """
 
-import hashlib
 import importlib.metadata
 import os
 import platform
 import shutil
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -17,54 +19,35 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import requests
-
 from mnist_pipeline import paths
 from mnist_pipeline.tracking.store import open_store
 from projects import Project, make_project
-from report import processor, table
+from report import measure_or_publish, processor, table
 from servers import free_port, kill, running
 from tracked_content import shown
 
-MODEL = "mlp"
-EPOCHS = 12
+MODEL, EPOCHS = "mlp", 12
 STRIKE_AT = "epoch   3/"
 """What a training has printed when a failure strikes in its middle."""
-ANSWER_SECONDS = 2.0
-PATIENCE = 5.0
-"""`tracking.patience_seconds`: by the default, these trainings are over before a slow server has used it up."""
-LOCK = """
-import sqlite3, sys
-sqlite3.connect(sys.argv[1], isolation_level=None).execute("BEGIN EXCLUSIVE")
-print("locked", flush=True)
-input()
-"""
-COLUMNS = (
-    "failure",
-    "exit code",
-    "training waited",
-    "evaluation waited",
-    "warnings",
-    "weights",
-    "rows after `sync`",
-    "left running",
-)
+BUDGET = 5.0
+"""`tracking.time_budget_seconds`: by the default, these trainings end before a slow server has used it up."""
+COLUMNS = ("failure", "exit code", "training waited", "evaluation waited", "warnings", "weights", "runs after `sync`")
+COLUMNS += ("left running",)
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """One failure: variables of the commands that meet it, what strikes in the middle, and what mends it."""
+    """One failure: variables of the commands that meet it, what strikes in the middle, and what ends it."""
 
-    mend: Callable[[], object]
-    variables: Mapping[str, str] = field(default_factory=dict)
+    end: Callable[[], object] = lambda: None
+    variables: dict[str, str] = field(default_factory=dict)
     strike: Callable[[subprocess.Popen[str]], object] | None = None
 
 
@@ -73,10 +56,7 @@ class Ended:
     code: int
     seconds: float
     printed: str
-
-    @property
-    def warnings(self) -> int:
-        return self.printed.count("warning: ")
+    warnings: int
 
 
 @dataclass(frozen=True)
@@ -96,70 +76,54 @@ class NotPossibleError(Exception):
 
 
 class Place:
-    """A project that DVC has run as far as the stage `last`, and the rows of that undisturbed run."""
+    """A project that DVC has run as far as the stage `last`, and the runs that MLflow then shows."""
 
     def __init__(self, project: Project, last: str) -> None:
-        self._evaluates = last == "evaluate"
-        self.project = project
-        self.mlruns = project.path / "mlruns"
+        self._evaluates, self.project, self.mlruns = last == "evaluate", project, project.path / "mlruns"
+        self._weights = project.path / paths.weights(MODEL)
         params = project.params()
         params["train"][MODEL]["epochs"] = EPOCHS
-        params["tracking"]["patience_seconds"] = PATIENCE
+        params["tracking"]["time_budget_seconds"] = BUDGET
         project.write_params(params)
         project.commit("The parameters of the benchmark")
         project.run("dvc", "repro", f"{last}@{MODEL}")
-        self.rows = shown(project.path)
-        self._digest = digest(self.weights)
+        self._runs, self._undisturbed = shown(project.path), self._weights.read_bytes()
         self._empty = Path(tempfile.mkdtemp())
         with mock.patch.dict(os.environ, {"DVC_ROOT": str(self._empty)}):
             open_store(params["tracking"]["experiment"])
-
-    @property
-    def weights(self) -> Path:
-        return self.project.path / paths.weights(MODEL)
-
-    def forget(self) -> None:
-        """Leaves neither weights nor a store."""
-        shutil.rmtree(self.mlruns, ignore_errors=True)
-        self.weights.unlink(missing_ok=True)
 
     def make_store(self) -> None:
         """An empty store, as the first stage leaves it."""
         self.mlruns.mkdir(exist_ok=True)
         shutil.copy(self._empty / "mlruns/mlflow.db", self.mlruns)
 
-    def run(self, *command: str, trouble: Trouble | None = None) -> Ended:
+    def run(self, *command: str, trouble: Trouble = Trouble()) -> Ended:
         """Runs a command, with a failure that may strike in its middle."""
-        start, printed = time.monotonic(), ""
-        with subprocess.Popen(
-            command,
-            cwd=self.project.path,
-            env=self.project.environment() | dict(trouble.variables if trouble else {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
-            for line in process.stdout or ():
-                printed += line
-                if trouble and trouble.strike and STRIKE_AT in line:
-                    trouble.strike(process)
-        return Ended(process.returncode, time.monotonic() - start, printed)
+        start = time.monotonic()
+
+        def strike(line: str, process: subprocess.Popen[str]) -> None:
+            if trouble.strike and STRIKE_AT in line:
+                trouble.strike(process)
+
+        project = Project(self.project.path, {**self.project.extra, **trouble.variables})
+        code, printed = project.watched(command, strike)
+        return Ended(code, time.monotonic() - start, printed, printed.count("warning: "))
 
     def meet(self, failure: Callable[["Place"], AbstractContextManager[Trouble]]) -> Outcome:
-        """Trains under a failure, evaluates where the undisturbed run did, mends it and lets `sync` do the rest."""
-        self.forget()
+        """Trains under a failure, evaluates where the undisturbed run did, ends it and lets `sync` do the rest."""
+        shutil.rmtree(self.mlruns, ignore_errors=True)
+        self._weights.unlink(missing_ok=True)
         with failure(self) as trouble:
             trained = self.run("mnist-pipeline", "train", MODEL, trouble=trouble)
-            same = digest(self.weights) == self._digest if self.weights.exists() else None
+            same = self._weights.read_bytes() == self._undisturbed if self._weights.exists() else None
             later = self._evaluates and trained.code == 0
             evaluated = self.run("mnist-pipeline", "evaluate", MODEL, trouble=trouble) if later else None
-            trouble.mend()
+            trouble.end()
             synced = self.run("mnist-pipeline", "sync", trouble=trouble)
-            rows = shown(self.project.path)
-        ended = {name: row for name, row in rows.items() if row["status"] != "KILLED"}
-        left_running = [name for name, row in rows.items() if row["status"] == "RUNNING"]
-        return Outcome(trained, evaluated, same, synced, ended == self.rows, len(left_running))
+            runs = shown(self.project.path)
+        whole = {name: run for name, run in runs.items() if run["status"] != "KILLED"} == self._runs
+        left_running = sum(run["status"] == "RUNNING" for run in runs.values())
+        return Outcome(trained, evaluated, same, synced, whole, left_running)
 
     def server(self, port: int) -> AbstractContextManager[int]:
         """A real MLflow server over the store of the project."""
@@ -172,281 +136,197 @@ class Place:
         return running(command, address(port), folder=self.project.path, environment=environment, log=log)
 
 
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def address(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def to_server(port: int) -> dict[str, str]:
-    return {"MLFLOW_TRACKING_URI": address(port)}
+@contextmanager
+def answering(handle: Callable[[socket.socket], None]) -> Iterator[socket.socket]:
+    """A listening socket, each of whose connections a thread handles."""
+
+    def handled(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            handle(connection)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=handled, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener
 
 
 @contextmanager
-def server_refuses(place: Place) -> Iterator[Trouble]:
-    port = free_port()
+def server_sends(place: Place, start: bytes | None, more: bytes = b"") -> Iterator[Trouble]:
+    """Answers with `start`, and then with `more` every half second; None refuses. A real server follows."""
+
+    def send(connection: socket.socket) -> None:
+        connection.sendall(start or b"")
+        while more or not start:
+            time.sleep(0.5)
+            connection.sendall(more)
+
     with ExitStack() as stack:
-        yield Trouble(lambda: stack.enter_context(place.server(port)), to_server(port))
+        fake = stack.enter_context(answering(send))
+        port = fake.getsockname()[1]
 
+        def close() -> None:
+            with suppress(OSError):
+                fake.shutdown(socket.SHUT_RDWR)
+            fake.close()
 
-@contextmanager
-def server_never_answers(place: Place) -> Iterator[Trouble]:
-    with ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as listener:  # the system accepts for it
-        port = listener.getsockname()[1]
-
-        def mend() -> None:
-            listener.close()
+        def end() -> None:
+            close()
             stack.enter_context(place.server(port))
 
-        yield Trouble(mend, to_server(port))
-
-
-class Broken(BaseHTTPRequestHandler):
-    """Answers every request with 500."""
-
-    def do_GET(self) -> None:
-        body = b'{"error_code": "INTERNAL_ERROR", "message": "the database is gone"}'
-        self.send_response(500)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class QuietServer(ThreadingHTTPServer):
-    """Says nothing where a client did not wait for the answer."""
-
-    def handle_error(self, *_: object) -> None:
-        pass
-
-
-class Slow(BaseHTTPRequestHandler):
-    """Hands every request to the server at `port`, and lets the answer wait."""
-
-    delay = ANSWER_SECONDS
-
-    def __init__(self, port: int, *arguments: Any) -> None:
-        self._port = port
-        super().__init__(*arguments)
-
-    def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        answer = requests.request(self.command, address(self._port) + self.path, data=body, headers=dict(self.headers))
-        time.sleep(self.delay)
-        self.send_response(answer.status_code)
-        self.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
-        self.send_header("Content-Length", str(len(answer.content)))
-        self.end_headers()
-        self.wfile.write(answer.content)
-
-    do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        pass
+        if start is None:
+            close()
+        yield Trouble(end, {"MLFLOW_TRACKING_URI": address(port)})
 
 
 @contextmanager
-def answering(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[QuietServer]:
-    with QuietServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
+def server_is_slow(place: Place, delay: float) -> Iterator[Trouble]:
+    """A proxy delays what a real server answers."""
+    port, delays = free_port(), [delay]
 
+    def pump(source: socket.socket, target: socket.socket, delays: list[float]) -> None:
+        with suppress(OSError):
+            while data := source.recv(2**20):
+                time.sleep(sum(delays))
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
 
-@contextmanager
-def server_answers_500(place: Place) -> Iterator[Trouble]:
-    with ExitStack() as stack, ExitStack() as broken:
-        port = broken.enter_context(answering(Broken)).server_port
+    def handle(connection: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as upstream:
+            threading.Thread(target=pump, args=(connection, upstream, []), daemon=True).start()
+            pump(upstream, connection, delays)
 
-        def mend() -> None:
-            broken.close()
-            stack.enter_context(place.server(port))
-
-        yield Trouble(mend, to_server(port))
-
-
-@contextmanager
-def server_is_slow(place: Place, delay: float = ANSWER_SECONDS) -> Iterator[Trouble]:
-    """The mend is that the same server answers at once."""
-    port = free_port()
-    handler = type("Delayed", (Slow,), {"delay": delay})
-    with place.server(port), answering(partial(handler, port)) as server:
-        yield Trouble(lambda: setattr(handler, "delay", 0), to_server(server.server_port))
+    with place.server(port), answering(handle) as proxy:
+        yield Trouble(delays.clear, {"MLFLOW_TRACKING_URI": address(proxy.getsockname()[1])})
 
 
 @contextmanager
 def server_is_killed(place: Place) -> Iterator[Trouble]:
     port = free_port()
     with ExitStack() as stack, place.server(port) as session:
-
-        def strike(_: object) -> None:
-            kill(session)
-
-        yield Trouble(lambda: stack.enter_context(place.server(port)), to_server(port), strike)
+        uri = {"MLFLOW_TRACKING_URI": address(port)}
+        yield Trouble(lambda: stack.enter_context(place.server(port)), uri, lambda _: kill(session))
 
 
 @contextmanager
-def database_is_locked(place: Place) -> Iterator[Trouble]:
+def database_is_locked(place: Place, later: bool) -> Iterator[Trouble]:
     place.make_store()
-    with ExitStack() as stack:
-        stack.enter_context(locked(place.mlruns / "mlflow.db"))
-        yield Trouble(stack.close)
+    with closing(sqlite3.connect(place.mlruns / "mlflow.db", isolation_level=None)) as connection:
+        lock = partial(connection.execute, "BEGIN EXCLUSIVE")
+        if not later:
+            lock()
+        yield Trouble(connection.close, strike=(lambda _: lock()) if later else None)
 
 
 @contextmanager
-def database_is_locked_later(place: Place) -> Iterator[Trouble]:
-    place.make_store()
-    with ExitStack() as stack:
-        yield Trouble(stack.close, strike=lambda _: stack.enter_context(locked(place.mlruns / "mlflow.db")))
+def disk_is_full(place: Place, later: bool = False) -> Iterator[Trouble]:
+    """Too little room for an empty store, or none left in the middle."""
+    place.mlruns.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={'8m' if later else '200k'}", "none", str(place.mlruns)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        raise NotPossibleError("this user may not mount a small disk")
 
-
-@contextmanager
-def locked(database: Path) -> Iterator[None]:
-    """Another process holds an exclusive transaction."""
-    command = [sys.executable, "-c", LOCK, str(database)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout
-        assert other.stdout.readline() == b"locked\n"
-        yield
-        other.communicate(b"\n")
-
-
-@contextmanager
-def disk_is_full(place: Place) -> Iterator[Trouble]:
-    """Too little room for an empty store."""
-    with small_disk(place.mlruns, "200k"):
-        yield Trouble(partial(remount, place.mlruns, "64m"))
-
-
-@contextmanager
-def disk_fills_up(place: Place) -> Iterator[Trouble]:
-    with small_disk(place.mlruns, "8m"):
-        place.make_store()
-        yield Trouble(partial(remount, place.mlruns, "64m"), strike=lambda _: fill(place.mlruns / "filler"))
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise NotPossibleError("this user may not mount a small disk") from error
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def remount(folder: Path, size: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
-
-
-def fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as filler:
-        try:
+    def fill(_: object) -> None:
+        with (place.mlruns / "filler").open("wb", buffering=0) as filler, suppress(OSError):
             while filler.write(bytes(4096)):
                 pass
-        except OSError:  # no space is left
-            return
+
+    try:
+        if later:
+            place.make_store()
+        remount = ["mount", "-o", "remount,size=64m", str(place.mlruns)]
+        yield Trouble(partial(subprocess.run, remount, check=True), strike=fill if later else None)
+    finally:
+        subprocess.run(["umount", str(place.mlruns)], check=True)
 
 
 @contextmanager
-def folder_is_a_file(place: Place) -> Iterator[Trouble]:
-    place.mlruns.write_text("not a folder")
-    yield Trouble(place.mlruns.unlink)
+def path_is_taken(place: Place, path: str, folder: bool) -> Iterator[Trouble]:
+    """A file lies where a folder should, or the other way round."""
+    taken = place.mlruns / path
+    taken.mkdir(parents=True) if folder else taken.write_text("not a folder")
+    yield Trouble(taken.rmdir if folder else taken.unlink)
 
 
 @contextmanager
 def training_is_killed(place: Place) -> Iterator[Trouble]:
     place.make_store()
-    yield Trouble(lambda: None, strike=lambda training: training.kill())
+    yield Trouble(strike=lambda training: training.kill())
 
 
+BROKEN = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+ENDLESS = b"HTTP/1.1 200 OK\r\nX-Endless: "
 FAILURES: dict[str, Callable[[Place], AbstractContextManager[Trouble]]] = {
-    "the server refuses the connection": server_refuses,
-    "the server accepts and never answers": server_never_answers,
-    "the server answers 500": server_answers_500,
-    f"each answer of the server takes {ANSWER_SECONDS:g} s": server_is_slow,
+    "the server refuses the connection": partial(server_sends, start=None),
+    "the server accepts and never answers": partial(server_sends, start=b""),
+    "the server sends a byte every 0.5 s": partial(server_sends, start=ENDLESS, more=b"x"),
+    "the server answers 500": partial(server_sends, start=BROKEN),
+    "each answer of the server takes 2 s": partial(server_is_slow, delay=2),
     "each answer of the server takes 7 s": partial(server_is_slow, delay=7),
     "the server is killed in the middle of the training": server_is_killed,
-    "another process locks the SQLite file": database_is_locked,
-    "another process locks it in the middle of the training": database_is_locked_later,
+    "another process locks the SQLite file": partial(database_is_locked, later=False),
+    "another process locks it in the middle of the training": partial(database_is_locked, later=True),
     "the disk of `mlruns/` is full": disk_is_full,
-    "the disk fills up in the middle of the training": disk_fills_up,
-    "`mlruns` is a file": folder_is_a_file,
+    "the disk fills up in the middle of the training": partial(disk_is_full, later=True),
+    "`mlruns` is a file": partial(path_is_taken, path="", folder=False),
+    "`mlflow.db` is a folder": partial(path_is_taken, path="mlflow.db", folder=True),
     "the training itself is killed": training_is_killed,
 }
 
 
-def main() -> None:
-    from conftest import write_idx_files
-
-    chosen = sys.argv[1:]
-    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        write_idx_files(data)
-        place = Place(make_project(Path(folder) / "project", data), "evaluate")
-        place.forget()
-        usual = {stage: usual_seconds(place, stage) for stage in ("train", "evaluate")}
-        rows = []
-        for name, failure in FAILURES.items():
-            if chosen and not any(part in name for part in chosen):
-                continue
-            try:
-                outcome = place.meet(failure)
-                say(f"--- {name}\n{outcome.trained.printed}{outcome.evaluated and outcome.evaluated.printed}")
-                say(outcome.synced.printed)
-                rows.append((name, *cells(outcome, usual)))
-            except NotPossibleError as reason:
-                rows.append((name, f"not tried: {reason}", *[""] * (len(COLUMNS) - 2)))
-    sys.stdout.write(f"{table(COLUMNS, rows)}\n\n{conditions(usual)}\n")
-
-
-def say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-
-
-def usual_seconds(place: Place, stage: str) -> float:
-    return statistics.median(place.run("mnist-pipeline", stage, MODEL).seconds for _ in range(3))
-
-
-def cells(outcome: Outcome, usual: Mapping[str, float]) -> tuple[str, ...]:
-    trained, evaluated = outcome.trained, outcome.evaluated
-    codes = [str(end.code) for end in (trained, evaluated) if end]
-    return (
-        ", ".join(codes),
-        waited(trained.seconds - usual["train"]) if trained.code == 0 else "",
-        waited(evaluated.seconds - usual["evaluate"]) if evaluated else "",
-        ", ".join(str(end.warnings) for end in (trained, evaluated) if end),
-        {True: "the same bytes", False: "OTHER", None: "none"}[outcome.same_weights],
+def cells(place: Place, failure: Callable[[Place], AbstractContextManager[Trouble]], usual: list[float]) -> list[str]:
+    try:
+        outcome = place.meet(failure)
+    except NotPossibleError as reason:
+        return [f"not tried: {reason}", *[""] * (len(COLUMNS) - 2)]
+    sys.stderr.write(f"{failure}\n{outcome.trained.printed}{outcome.synced.printed}\n")
+    ended = [end for end in (outcome.trained, outcome.evaluated) if end]
+    waited = [f"{max(end.seconds - least, 0):.0f} s" for end, least in zip(ended, usual, strict=False) if end.code == 0]
+    weights = {True: "the same bytes", False: "OTHER", None: "none"}[outcome.same_weights]
+    return [
+        ", ".join(str(end.code) for end in ended),
+        *[*waited, "", ""][:2],
+        ", ".join(str(end.warnings) for end in ended),
+        weights,
         "whole" if outcome.whole else "NOT WHOLE",
         str(outcome.left_running),
-    )
+    ]
 
 
-def waited(seconds: float) -> str:
-    return f"{max(seconds, 0):.0f} s"
+def measure() -> dict[str, Any]:
+    from conftest import write_idx_files
 
-
-def conditions(usual: Mapping[str, float]) -> str:
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    chosen, rows = sys.argv[1:], []
+    with tempfile.TemporaryDirectory() as folder:
+        write_idx_files(Path(folder) / "data")
+        place = Place(make_project(Path(folder) / "project", Path(folder) / "data"), "evaluate")
+        usual = [
+            statistics.median(place.run("mnist-pipeline", stage, MODEL).seconds for _ in range(3))
+            for stage in ("train", "evaluate")
+        ]
+        for name, failure in FAILURES.items():
+            if not chosen or any(part in name for part in chosen):
+                rows.append([name, *cells(place, failure, usual)])
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mlflow", "dvc", "torch"))
-    return (
+    conditions = (
         f"Measured on {os.cpu_count()} cores of {processor()} with Python {platform.python_version()}, {versions}. "
-        f"Without a failure the training takes {usual['train']:.1f} s and the evaluation {usual['evaluate']:.1f} s "
-        f"(median of 3). Each failure was met once, with `tracking.patience_seconds: {PATIENCE:g}`."
+        f"Without a failure the training takes {usual[0]:.1f} s and the evaluation {usual[1]:.1f} s "
+        f"(median of 3). Each failure was met once, with `tracking.time_budget_seconds: {BUDGET:g}`."
     )
+    return {"rows": rows, "conditions": conditions}
+
+
+def tables(content: Mapping[str, Any]) -> dict[str, str]:
+    return {"tracking failures": f"{table(COLUMNS, content['rows'])}\n\n{content['conditions']}"}
 
 
 if __name__ == "__main__":
-    main()
+    measure_or_publish("tracking_failures", measure, tables)

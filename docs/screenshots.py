@@ -21,7 +21,7 @@ localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
 localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 """
 """What a first visitor would click: the view for model training, and no assistant."""
-CURVES = "^(train/loss|val/accuracy|val/loss|test/accuracy|test/errors|test/loss)$"
+CURVES = "^(train_loss|validation_accuracy|validation_loss|accuracy|errors|loss)$"
 IMAGES = Path(__file__).parent / "images"
 
 
@@ -43,7 +43,7 @@ class Visitor:
 
     def open_table(self) -> None:
         """The runs, with the columns of the saved view."""
-        self._open(f"experiments/{self.experiment}/runs?viewStateShareKey=results", "test/accuracy")
+        self._open(f"experiments/{self.experiment}/runs?viewStateShareKey=results", "accuracy")
 
     def open_trials(self, model: str) -> None:
         """The trials of the searches for a model, the best first: their saved view."""

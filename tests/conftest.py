@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from mnist_pipeline.data import catalog
+from mnist_pipeline.data import idx
 from mnist_pipeline.data.idx import format_idx
 from projects import Project, make_project
 
@@ -19,6 +19,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many tests run at once as th
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, a shell has its commands ignore Ctrl-C
 
 CLASSES = 10
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """While one process makes the result that many modules look at, the other runs what can do without it."""
+    waiting = list(dict.fromkeys(item.path for item in items if "first_result" in getattr(item, "fixturenames", ())))
+    items.sort(key=lambda item: -1 if item.path in waiting[:1] else item.path in waiting)
 
 
 def bars(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -37,18 +43,18 @@ def bars(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def write_idx_files(folder: Path, train: int = 400, test: int = 200) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for names, count, seed in (
-        ((catalog.TRAIN_IMAGES, catalog.TRAIN_LABELS), train, 1),
-        ((catalog.TEST_IMAGES, catalog.TEST_LABELS), test, 2),
+        ((idx.TRAIN_IMAGES, idx.TRAIN_LABELS), train, 1),
+        ((idx.TEST_IMAGES, idx.TEST_LABELS), test, 2),
     ):
         for name, array in zip(names, bars(count, seed), strict=True):
             (folder / name).write_bytes(format_idx(array))
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder of all processes that run tests."""
     own = tmp_path_factory.getbasetemp()
-    return own if worker_id == "master" else own.parent
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
@@ -65,10 +71,10 @@ def tiny_data(shared_folder: Path) -> Path:
 def first_result(shared_folder: Path, tiny_data: Path) -> Project:
     """A project after the first run of everything, not committed yet; copy it, do not change it."""
     folder = shared_folder / "first_result"
-    with FileLock(shared_folder / "first_result.lock"):  # whoever comes first makes it, which takes a minute
+    with FileLock(shared_folder / "first_result.lock"):  # the first that needs it makes it, which takes a minute
         if not (folder / "made").exists():
             project = make_project(folder / "repo", tiny_data)
-            project.run("make", "--assume-old=.venv/.installed", "repro")
+            project.run("env", "SHELL=/bin/false", "make", "--assume-old=.venv/.installed", "repro")  # of some accounts
             (folder / "made").touch()
     return Project(folder / "repo")
 
@@ -77,3 +83,9 @@ def first_result(shared_folder: Path, tiny_data: Path) -> Project:
 def reproduced(first_result: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which everything has run once and nothing is committed; the tests of a module share it, in order."""
     return first_result.copy(tmp_path_factory.mktemp("project") / "repo")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path) -> Project:
+    """A project in which nothing has run yet; the tests of a module share it, in order."""
+    return make_project(tmp_path_factory.mktemp("project") / "repo", tiny_data)

@@ -22,24 +22,22 @@ def free_port() -> int:
 @contextmanager
 def running(
     command: Sequence[str],
-    address: str | Callable[[], bool],
+    ready: str | Callable[[], bool],
     *,
     folder: Path,
     environment: Mapping[str, str],
     log: Path,
 ) -> Iterator[int]:
-    """Starts a command, waits until `address` answers, and in the end interrupts it as Ctrl-C does.
+    """A command, once its address or a function answers; its session, which all its processes belong to.
 
-    In the place of an address, for servers that do not speak HTTP, a function says whether it answers. Gives the
-    number of the server's session, which all its processes belong to.
+    In the end it is interrupted as by Ctrl-C.
     """
     with log.open("w") as printed:
-        server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=printed, stderr=printed, start_new_session=True
-        )
+        streams = {"stdout": printed, "stderr": printed}
+        server = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **streams)
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not (_answers(address) if isinstance(address, str) else address()):
+        while not (_answers(ready) if isinstance(ready, str) else ready()):
             assert server.poll() is None, f"the server ended by itself: {log.read_text()}"
             assert time.monotonic() < deadline, f"no answer after {START_SECONDS} s: {log.read_text()}"
             time.sleep(0.1)
@@ -53,7 +51,6 @@ def running(
 
 
 def accepts(port: int) -> bool:
-    """Whether something listens on the port."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
 

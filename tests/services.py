@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,28 +18,16 @@ from servers import accepts, free_port, running
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
 BUCKET = "mnist-pipeline"
-PAGE = ROOT / "docs/team-servers.md"
-SSHD_CONFIG = """\
-ListenAddress {address}
-HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/authorized_keys
-PermitRootLogin prohibit-password
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-UsePAM no
-StrictModes no
-PidFile none
-Subsystem sftp internal-sftp
-"""
+SSHD_OPTIONS = ("PasswordAuthentication=no", "KbdInteractiveAuthentication=no", "UsePAM=no", "StrictModes=no")
 
 
 def secret() -> str:
     return secrets.token_urlsafe(12)
 
 
-def documented(beginning: str, places: Mapping[str, str]) -> list[str]:
+def documented(beginning: str, **places: str) -> list[str]:
     """The one command of the page that begins so, with the ports and folders of a test in the place of the page's."""
-    (command,) = [command for command in commands(PAGE) if command.startswith(beginning)]
+    (command,) = [line for line in commands(ROOT / "docs/team-servers.md") if line.startswith(beginning)]
     for there, here in places.items():
         assert there in command
         command = command.replace(there, here)
@@ -62,18 +50,13 @@ class ObjectStore:
     port: int
     folder: Path
     secret: str
-    key: str = "team"
-
-    @property
-    def address(self) -> str:
-        return f"http://{HOST}:{self.port}"
 
     def credentials(self) -> dict[str, str]:
         return {
-            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_ACCESS_KEY_ID": "team",
             "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": self.address,
+            "AWS_ENDPOINT_URL": f"http://{HOST}:{self.port}",
         }
 
 
@@ -96,7 +79,7 @@ class Tracking:
         return self.folder / f"mlflow-{self.port}.log"
 
     def command(self) -> list[str]:
-        return documented("mlflow server", {"=5000": f"={self.port}", ":5432": f":{self.database.port}"})
+        return documented("mlflow server", **{"=5000": f"={self.port}", ":5432": f":{self.database.port}"})
 
     def environment(self) -> dict[str, str]:
         settings = (ROOT / "deploy/basic_auth.ini").read_text()
@@ -115,12 +98,9 @@ class Tracking:
         }
 
     def client(self) -> dict[str, str]:
-        """What the environment of a member of the team says."""
-        return {
-            "MLFLOW_TRACKING_URI": self.address,
-            "MLFLOW_TRACKING_USERNAME": "admin",
-            "MLFLOW_TRACKING_PASSWORD": self.password,
-        }
+        """What the environment of a member of the team holds."""
+        account = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": self.password}
+        return {"MLFLOW_TRACKING_URI": self.address, **account}
 
     def started(self) -> AbstractContextManager[int]:
         """Gives the number of the server's session."""
@@ -132,80 +112,69 @@ class Tracking:
 class SecureShell:
     """An SSH server that lets the current user in with a key."""
 
-    port: int
+    address: str
     key: Path
     folder: Path
-
-    @property
-    def address(self) -> str:
-        return f"ssh://{getpass.getuser()}@{HOST}:{self.port}{self.folder}/storage"
 
 
 @contextmanager
 def database() -> Iterator[Database]:
     binaries = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    port, password = free_port(), secret()
-    environment = os.environ | {"PGPASSWORD": password, "LC_ALL": "C.UTF-8"}
-    reach = [f"--host={HOST}", f"--port={port}", "--username=mlflow"]
+    found = Database(free_port(), secret())
+    environment = os.environ | {"PGPASSWORD": found.password, "LC_ALL": "C.UTF-8"}
+    reach = [f"--host={HOST}", f"--port={found.port}", "--username=mlflow"]
     with tempfile.TemporaryDirectory(prefix="postgresql-") as temporary:
-        folder = Path(temporary)
-        (folder / "password").write_text(password)
-        who = _not_root(folder, folder / "password")
-        initialise = [str(binaries / "initdb"), "--auth=scram-sha-256", "--username=mlflow", "--no-sync"]
+        folder, user = Path(temporary), list[str]()
+        (folder / "password").write_text(found.password)
+        if os.geteuid() == 0:  # for whom PostgreSQL does not run
+            user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+            for place in (folder, folder / "password"):
+                shutil.chown(place, "postgres", "postgres")
+        initialise = [*user, str(binaries / "initdb"), "--auth=scram-sha-256", "--username=mlflow", "--no-sync"]
         initialise += [f"--pwfile={folder}/password", f"--pgdata={folder}/data"]
-        _call([*who, *initialise], folder, environment)
-        command = [*who, str(binaries / "postgres"), "-D", f"{folder}/data", "-h", HOST, "-p", str(port)]
+        subprocess.run(initialise, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+        command = [*user, str(binaries / "postgres"), "-D", f"{folder}/data", "-h", HOST, "-p", str(found.port)]
         command += ["-k", "", "-c", "fsync=off"]
         ready = [str(binaries / "pg_isready"), "--quiet", *reach]
-        with running(
-            command,
-            lambda: subprocess.run(ready, check=False).returncode == 0,
-            folder=folder,
-            environment=environment,
-            log=folder / "log",
-        ):
-            _call([str(binaries / "createdb"), *reach, "mlflow"], folder, environment)
-            yield Database(port, password)
+
+        def is_ready() -> bool:
+            return subprocess.run(ready, check=False).returncode == 0
+
+        with running(command, is_ready, folder=folder, environment=environment, log=folder / "log"):
+            subprocess.run([str(binaries / "createdb"), *reach, "mlflow"], cwd=folder, env=environment, check=True)
+            yield found
 
 
 @contextmanager
 def object_store(folder: Path) -> Iterator[ObjectStore]:
     store = ObjectStore(free_port(), folder / "buckets", secret())
     (store.folder / BUCKET).mkdir(parents=True)
-    command = documented("rclone serve", {":9000": f":{store.port}", "/srv/objects": str(store.folder)})
-    environment = os.environ | {"RCLONE_AUTH_KEY": f'"{store.key},{store.secret}"', "RCLONE_CONFIG": os.devnull}
-    with running(
-        command, lambda: accepts(store.port), folder=folder, environment=environment, log=folder / "rclone.log"
-    ):
+    command = documented("rclone serve", **{":9000": f":{store.port}", "/srv/objects": str(store.folder)})
+    environment = os.environ | {"RCLONE_AUTH_KEY": f'"team,{store.secret}"', "RCLONE_CONFIG": os.devnull}
+    log = folder / "rclone.log"
+    with running(command, lambda: accepts(store.port), folder=folder, environment=environment, log=log):
         yield store
 
 
 @contextmanager
 def secure_shell() -> Iterator[SecureShell]:
     with tempfile.TemporaryDirectory(prefix="sshd-") as temporary:
-        folder = Path(temporary)
-        shell = SecureShell(free_port(), folder / "key", folder)
+        folder, port = Path(temporary), free_port()
         for name in ("key", "host_key"):
-            _call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", name], folder, os.environ)
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", name], cwd=folder, check=True)
         shutil.copy(folder / "key.pub", folder / "authorized_keys")
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # where root's sshd puts its unprivileged half
-        settings = SSHD_CONFIG.format(address=f"{HOST}:{shell.port}", folder=folder)
-        (folder / "sshd_config").write_text(settings)
-        command = ["/usr/sbin/sshd", "-D", "-e", "-f", f"{folder}/sshd_config"]
-        with running(command, lambda: accepts(shell.port), folder=folder, environment=os.environ, log=folder / "log"):
-            yield shell
-
-
-def _not_root(*places: Path) -> list[str]:
-    """The beginning of a command that PostgreSQL does not refuse to run for root; the places become that user's."""
-    if os.geteuid() != 0:
-        return []
-    for place in places:
-        shutil.chown(place, "postgres", "postgres")
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-
-
-def _call(command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        options = [f"ListenAddress={HOST}:{port}", f"HostKey={folder}/host_key", "PidFile=none", *SSHD_OPTIONS]
+        options += [f"AuthorizedKeysFile={folder}/authorized_keys", "Subsystem=sftp internal-sftp"]
+        command = [
+            "/usr/sbin/sshd",
+            "-D",
+            "-e",
+            "-f",
+            "/dev/null",
+            *(word for name in options for word in ("-o", name)),
+        ]
+        with running(command, lambda: accepts(port), folder=folder, environment=os.environ, log=folder / "log"):
+            address = f"ssh://{getpass.getuser()}@{HOST}:{port}{folder}/storage"
+            yield SecureShell(address, folder / "key", folder)

@@ -36,7 +36,7 @@ def download() -> None:
 
 @app.command(rich_help_panel="Stages")
 def validate() -> None:
-    """Let the gate judge data/raw."""
+    """Check data/raw against the expectations of its suite."""
     _run_stage("validate")
 
 
@@ -60,7 +60,7 @@ def compare() -> None:
 
 @app.command(rich_help_panel="Stages")
 def export(model: Model) -> None:
-    """Export one model to ONNX and prove it equal to PyTorch."""
+    """Export one model to ONNX and check that it equals PyTorch."""
     _run_stage("export", model)
 
 
@@ -73,12 +73,12 @@ def card(model: Model) -> None:
 @app.command(rich_help_panel="Data")
 def profile(
     exact_counts: Annotated[
-        bool, typer.Option("--exact-counts", help="Ask for exactly as many images of each class.")
+        bool, typer.Option("--exact-counts", help="Expect exactly as many images of each class.")
     ] = False,
 ) -> None:
-    """Write thresholds that the present data/raw meets into the suite that judges it."""
+    """Write thresholds that the present data/raw meets into its suite."""
+    from mnist_pipeline.commands import profile
     from mnist_pipeline.params import load_params
-    from mnist_pipeline.tasks import profile
 
     profile.run(load_params(), exact_counts)
 
@@ -90,23 +90,33 @@ def sweep(
     workers: Annotated[int, typer.Option(min=1, help="Processes that train at once; they share the cores.")] = 1,
     storage: Storage = None,
     write: Annotated[bool, typer.Option("--write", help="Write the best parameters into params.yaml.")] = False,
+    summary: Annotated[bool, typer.Option(help="Print the best trials at the end.")] = True,
 ) -> None:
-    """Search for better parameters of one model, judged by the validation images; goes on where it stopped."""
+    """Search for better parameters of one model by the validation accuracy; resumes where it stopped."""
+    from mnist_pipeline.commands import sweep
     from mnist_pipeline.params import load_params
-    from mnist_pipeline.tasks import sweep
 
     params = load_params()
     params.training(model)
-    sweep.run(params, model, trials, workers, storage, write)
+    sweep.run(params, model, trials, workers, storage, write, summary)
 
 
 @app.command(rich_help_panel="Results")
 def results() -> None:
     """Print the results of the last run, and where to look next."""
+    from mnist_pipeline.commands import results
     from mnist_pipeline.params import load_params
-    from mnist_pipeline.tasks import results
 
     results.show(load_params())
+
+
+@app.command(rich_help_panel="Results")
+def plots() -> None:
+    """Add the plots and the artifact of a new model to dvc.yaml."""
+    from mnist_pipeline.commands import plots
+    from mnist_pipeline.params import load_params
+
+    plots.run(load_params())
 
 
 @app.command(rich_help_panel="Results")
@@ -121,8 +131,8 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell which digit is in each picture, of any size, dark on light or light on dark."""
-    from mnist_pipeline.tasks import predict
+    """Predict which digit is in each picture, of any size, dark on light or light on dark."""
+    from mnist_pipeline.commands import predict
 
     predict.run(images, model, as_json)
 
@@ -137,9 +147,9 @@ def sync(
         bool, typer.Option("--if-changed", help="End at once where dvc.lock is as at the last sync.")
     ] = False,
 ) -> None:
-    """Write the rows that MLflow lacks, from what DVC has recorded and keeps."""
+    """Write the runs that MLflow lacks, from what DVC has recorded and keeps."""
+    from mnist_pipeline.commands import sync
     from mnist_pipeline.params import load_params
-    from mnist_pipeline.tasks import sync
 
     sync.run(load_params().tracking, rev or [], all_commits, experiments, pull, if_changed)
 
@@ -149,9 +159,9 @@ def lineage(
     of: Annotated[str, typer.Argument(help="A file, a run id, models:/<name>@<alias>, a commit, or a tag.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell which commit, data and parameters made an artifact, and what MLflow shows of it."""
+    """Show which commit, data and parameters made an artifact, and its runs in MLflow."""
+    from mnist_pipeline.commands import lineage
     from mnist_pipeline.params import load_params
-    from mnist_pipeline.tasks import lineage
 
     lineage.run(load_params(), of, as_json)
 
@@ -162,17 +172,17 @@ def promote(
     bump: Annotated[Bump, typer.Option(help="The part of the version to raise.")] = "minor",
 ) -> None:
     """Make the model of this commit the champion, unless it is worse than the present one."""
+    from mnist_pipeline.commands import promote
     from mnist_pipeline.params import load_params
-    from mnist_pipeline.tasks import promote
 
     promote.run(load_params(), model, bump)
 
 
 @app.command(rich_help_panel="Results")
 def rollback(model: Model) -> None:
-    """Make the previous champion champion again."""
+    """Make the previous champion the champion again."""
+    from mnist_pipeline.commands import promote
     from mnist_pipeline.params import load_params
-    from mnist_pipeline.tasks import promote
 
     promote.roll_back(load_params(), model)
 
@@ -196,15 +206,16 @@ def _run_stage(stage: str, *model: str) -> None:
 
 
 def set_environment() -> None:
-    """Sets what libraries read from the environment when they load; what the user has set stays."""
+    """Set what libraries read from the environment when they load; what the user has set stays."""
     # How long a thread of OpenMP waits busily for its next share. By default that is so long that two trainings at once
     # starve each other; without any, a small step spends more time in waking threads than in computing.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime 1.32 writes an identifier into the home folder
 
 
 def main() -> None:
-    """Runs the command; a user's mistake ends in one message and exit code 1, Ctrl-C in 130."""
+    """Run the command; a user's mistake ends in one message and exit code 1, Ctrl-C in 130."""
     set_environment()
     try:
         app()

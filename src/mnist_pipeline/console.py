@@ -1,4 +1,4 @@
-"""What a stage tells the person who runs it: lines, and bars where there is a terminal."""
+"""What the person who runs a command sees: lines, tables, and a progress bar where there is a terminal."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,13 +8,18 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-NARROWEST = 120
-"""Columns that a table is laid out for, at least: on a log, nobody wants it folded to 80."""
+LEAST_WIDTH = 120
+"""Columns that a table is laid out for, at least: in a log, nobody wants it folded to 80."""
 
 
-def say(message: str) -> None:
+def info(message: str) -> None:
     """Prints one line to standard error."""
     Console(stderr=True, soft_wrap=True, highlight=False).print(message, markup=False)
+
+
+def warn(message: object) -> None:
+    """Prints one line that begins with `warning:` to standard error."""
+    info(f"warning: {message}")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -23,13 +28,13 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
     console = Console(stderr=True)
-    console.width = max(console.width, NARROWEST)
+    console.width = max(console.width, LEAST_WIDTH)
     console.print(shown)
 
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar that the yielded function advances; on a log, which is no terminal, it prints nothing."""
+    """A bar that the yielded function advances; in a log, which is no terminal, it prints nothing."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(

@@ -1,17 +1,27 @@
 """The one exception that a user's mistake or a damaged file ends in."""
 
+import re
+
+LONGEST = 300
+SECRET = re.compile(
+    r"(?i)(?<=://)[^/\s]*@"  # up to the last @, as a password may hold one
+    r"|(password|passwd|pwd|token|secret|key|signature|sig|credential)=[^&;\s'\"]+"
+)
+
 
 class PipelineError(Exception):
-    """A failure to be told in one message, without a traceback.
+    """A failure that is reported in one message, without a traceback.
 
     The message names the file, key or image at fault, what was expected and what to do.
     """
 
 
-LONGEST = 300
+def one_line(message: object) -> str:
+    """Somebody else's text in one printable line, without passwords; of a long one, its two ends.
 
-
-def in_one_line(error: BaseException) -> str:
-    """The message of somebody else's error; of a long one, its two ends, as causes stand last."""
-    text = " ".join(str(error).split())
+    Errors of libraries and answers of servers may hold line breaks, escape sequences for the terminal, and the
+    addresses that a user configured.
+    """
+    text = " ".join("".join(character if character.isprintable() else " " for character in str(message)).split())
+    text = SECRET.sub(lambda found: "…@" if found[0].endswith("@") else f"{found[1]}=…", text)
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"

@@ -1,20 +1,35 @@
-"""Files written whole or not at all, and the digests that name them."""
+"""Files written whole or not at all, and read only where they are what they should be.
 
-import hashlib
+What is written is decided elsewhere (`formats`), so a change here changes no output.
+"""
+
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.errors import PipelineError, one_line
+from mnist_pipeline.formats import csv_text, json_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LARGEST_FILE = 2**31
+"""Bytes that `read_regular` reads at most, unless it is given another limit."""
+NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""To open a FIFO would else wait for its writer; Windows has no such flag, and needs the second."""
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target`, renamed onto it when the block ends without an error.
+    """A temporary path beside `target`, synced and renamed onto it when the block ends without an error.
+
+    It has the permissions that the user's umask gives to new files.
 
     Raises:
         PipelineError: it cannot be written.
@@ -23,15 +38,43 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary = _temporary(target)
         try:
             yield temporary
-            temporary.chmod(0o644)
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())  # else a power cut can leave an empty file under the final name
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise PipelineError(f"{target}: cannot be written: {error.strerror}: mend that and run again") from error
+        raise _cannot_write(target, error) from error
 
 
-def demand_writable(target: Path) -> None:
+@contextmanager
+def fresh_folder(target: Path) -> Iterator[Path]:
+    """An empty folder beside `target`, which takes its place when the block ends without an error.
+
+    Raises:
+        PipelineError: it cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
+            new, old = Path(beside) / "new", Path(beside) / "old"
+            new.mkdir()
+            yield new
+            if os.path.lexists(target):  # also a link that leads nowhere
+                target.rename(old)
+            try:
+                new.rename(target)
+            finally:
+                if os.path.lexists(old) and not os.path.lexists(target):
+                    old.rename(target)  # Ctrl-C between the two loses nothing
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+
+
+def check_writable(target: Path) -> None:
     """Finds out before long work whether its result can be written.
 
     Raises:
@@ -40,14 +83,7 @@ def demand_writable(target: Path) -> None:
     try:
         _temporary(target).unlink()
     except OSError as error:
-        raise PipelineError(f"{target}: cannot be written: {error.strerror}: mend that and run again") from error
-
-
-def _temporary(target: Path) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
-    os.close(handle)
-    return Path(name)
+        raise _cannot_write(target, error) from error
 
 
 def write_bytes(target: Path, content: bytes) -> None:
@@ -59,30 +95,72 @@ def write_text(target: Path, content: str) -> None:
     write_bytes(target, content.encode())
 
 
-def write_json(target: Path, content: Mapping[str, Any]) -> None:
-    """Writes sorted, indented JSON: equal content gives equal bytes."""
-    write_text(target, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
+def write_json(target: Path, content: Mapping[str, Any] | list[Any]) -> None:
+    write_text(target, json_text(content))
+
+
+def write_table(target: Path, table: "pd.DataFrame", float_format: str) -> None:
+    write_text(target, csv_text(table, float_format))
 
 
 def read_json(source: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(source.read_text())
+    """The object in a JSON file that a stage wrote.
+
+    Raises:
+        PipelineError: the file is missing or holds something else.
+    """
+    try:
+        content = json.loads(read_regular(source))
+    except FileNotFoundError as error:
+        raise PipelineError(f"{source}: missing: run dvc repro, or dvc pull") from error
+    except OSError as error:
+        raise PipelineError(f"{source}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise PipelineError(f"{source}: not JSON ({one_line(error)}): run dvc checkout, or dvc repro") from error
+    if not isinstance(content, dict):
+        raise PipelineError(f"{source}: not a JSON object: run dvc checkout, or dvc repro")
     return content
 
 
-def file_digest(path: Path, algorithm: str) -> str:
-    """Hexadecimal digest of a file's bytes; `md5` gives what `dvc.lock` records."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, algorithm).hexdigest()
+def read_table(source: Path, columns: Mapping[str, type]) -> "pd.DataFrame":
+    """Some columns, with their types, of a CSV file that a stage wrote.
+
+    Raises:
+        PipelineError: the file is missing or holds something else.
+    """
+    import pandas as pd
+
+    try:
+        content = BytesIO(read_regular(source))
+        return pd.read_csv(content, usecols=list(columns), dtype=dict(columns), keep_default_na=False)
+    except FileNotFoundError as error:
+        raise PipelineError(f"{source}: missing: run dvc repro, or dvc pull") from error
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise PipelineError(f"{source}: not the table of a stage ({one_line(error)}): run dvc checkout") from error
 
 
-def tree_digest(folder: Path, pattern: str) -> str:
-    """Hexadecimal SHA-256 of the names and bytes of the files below a folder that match a pattern."""
-    files = sorted(folder.rglob(pattern))
-    named = [f"{path.relative_to(folder).as_posix()} {file_digest(path, 'sha256')}" for path in files]
-    return hashlib.sha256("\n".join(named).encode()).hexdigest()
+def read_regular(source: Path, most: int = LARGEST_FILE) -> bytes:
+    """The bytes of a regular file; a FIFO or a device would block or never end.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or has more than `most` bytes: its `strerror`.
+    """
+    with open(os.open(source, os.O_RDONLY | NO_WAIT), "rb") as stream:  # noqa: PTH123 -- a Path takes no descriptor
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(0, "not a regular file", str(source))
+        content = stream.read(most + 1) if status.st_size <= most else b""
+    if max(len(content), status.st_size) > most:
+        raise OSError(0, f"larger than {most:,} bytes", str(source))
+    return content
 
 
-def directory_digest(folder: Path) -> str:
-    """The MD5 by which DVC names a flat folder in `dvc.lock`, with its `.dir` ending."""
-    entries = [{"md5": file_digest(path, "md5"), "relpath": path.name} for path in sorted(folder.iterdir())]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+def _temporary(target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+    os.close(handle)
+    return Path(name)
+
+
+def _cannot_write(target: Path, error: OSError) -> PipelineError:
+    return PipelineError(f"{target}: cannot be written: {error.strerror or error}: fix that and run again")

@@ -1,45 +1,29 @@
 """`params.yaml` as strict, frozen models: an unknown key or a wrong value ends a stage before it starts.
 
-`docs/parameters.md` says what each key means.
+`docs/parameters.md` describes each key. Nothing here has a default or converts a value, so the values that DVC tracks
+decide everything, and no stage depends on this module.
 """
 
-import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    Tag,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mnist_pipeline import paths
 from mnist_pipeline.data.catalog import DatasetName
-from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.errors import PipelineError, one_line
+from mnist_pipeline.files import read_regular
 
+LARGEST = 10**6
+"""Bytes of a YAML file that a person writes."""
+Checked = TypeVar("Checked", bound=BaseModel)
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-def _ordered(bounds: list[float]) -> list[float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"{bounds} runs from more to less; expected [least, most]")
-    return bounds
-
-
-Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
-"""The least and the most that is allowed."""
 
 
 class Section(BaseModel):
@@ -56,56 +40,8 @@ class Data(Section):
     retries: Annotated[int, Field(ge=0, le=10)]
 
 
-class Suite(Section):
-    """What the gate asks of one data set; a share is of the images of a split."""
-
-    classes: Annotated[int, Field(ge=2, le=256)]
-    train_counts: list[Annotated[int, Field(ge=0)]] | None
-    test_counts: list[Annotated[int, Field(ge=0)]] | None
-    train_min_per_class: Annotated[int, Field(ge=0)]
-    test_min_per_class: Annotated[int, Field(ge=0)]
-    max_class_ratio: Annotated[float, Field(ge=1)]
-    pixel_mean: Range
-    pixel_std: Range
-    brightest: Range
-    min_sharpness: Annotated[float, Field(ge=0, le=255)]
-    roughness: Range
-    grey_levels: Range
-    few_grey_levels: Range
-    ink_fraction: Range
-    box_side: Range
-    box_aspect: Range
-    max_centre_distance: Annotated[float, Field(gt=0)]
-    max_outlier_share: Share
-    max_blank_share: Share
-    max_duplicate_share: Share
-    max_contradicted_share: Share
-    min_agreement: Share
-    min_centroid_accuracy: Share
-
-    @model_validator(mode="after")
-    def _a_count_for_each_class(self) -> "Suite":
-        for name in ("train_counts", "test_counts"):
-            counts = getattr(self, name)
-            if counts is not None and len(counts) != self.classes:
-                raise ValueError(f"{name} has {len(counts)} numbers, expected one for each of {self.classes} classes")
-        return self
-
-
 class Validate(Section):
-    suite: Literal["auto", "mnist", "fashion-mnist", "kmnist", "idx"]
-    suites: dict[DatasetName, Suite]
-
-    def chosen(self, dataset: DatasetName) -> tuple[DatasetName, Suite]:
-        """The suite that judges a data set, and its name.
-
-        Raises:
-            PipelineError: `suites` has none of that name.
-        """
-        name = dataset if self.suite == "auto" else self.suite
-        if name not in self.suites:
-            raise PipelineError(f"{paths.PARAMS}: validate.suites has no section {name}, which validate.suite asks for")
-        return name, self.suites[name]
+    suite: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
 
 
 class Augmentation(Section):
@@ -124,23 +60,17 @@ class Training(Section):
 
     architecture: dict[str, Any]
     epochs: Annotated[int, Field(ge=1, le=10_000)]
-    batch_size: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1, le=10**6)]
     precision: Literal["auto", "float32", "bfloat16"]
     optimizer: Literal["adamw", "sgd"]
     learning_rate: Annotated[float, Field(gt=0)]
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0)]
     schedule: Literal["constant", "cosine", "linear"]
-    warmup_epochs: Annotated[int, Field(ge=0)]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     augmentation: Augmentation
-
-    @model_validator(mode="after")
-    def _warmup_ends(self) -> "Training":
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs {self.warmup_epochs} must be less than epochs {self.epochs}")
-        return self
 
 
 class Train(Section):
@@ -152,7 +82,8 @@ class Train(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     device: Device
     processes: Annotated[int, Field(ge=1, le=1024)]
-    validation_size: Annotated[int, Field(ge=1)]
+    validation_share: Annotated[float, Field(gt=0, lt=1)]
+    checkpoint_steps: Annotated[int, Field(ge=0, le=10**9)]
 
 
 class Evaluate(Section):
@@ -188,76 +119,17 @@ class Promote(Section):
     max_class_drop: Share
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"expected a number, not {value!r}")
-    return value
-
-
-def _number_or_word(value: Any) -> Any:
-    if not isinstance(value, str | int | float):
-        raise ValueError(f"expected a number or a word, not {value!r}")
-    return value if isinstance(value, str) else _number(value)
-
-
-Number = Annotated[int | float, PlainValidator(_number)]
-
-
-class Interval(Section):
-    """Values from `low` to `high`, whole numbers where both are; with `log`, as many below the geometric mean."""
-
-    low: Number
-    high: Number
-    log: bool
-
-    @model_validator(mode="after")
-    def _is_an_interval(self) -> "Interval":
-        if self.low >= self.high:
-            raise ValueError(f"low {self.low} must be less than high {self.high}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"with log: true, low {self.low} must be more than 0")
-        return self
-
-
-class Choices(Section):
-    choices: Annotated[list[Annotated[str | int | float, PlainValidator(_number_or_word)]], Field(min_length=2)]
-
-
-def _kind(values: Any) -> str:
-    choices = isinstance(values, Choices) or (isinstance(values, dict) and "choices" in values)
-    return "[choices]" if choices else "[interval]"
-
-
-Searched = Annotated[
-    Annotated[Interval, Tag("[interval]")] | Annotated[Choices, Tag("[choices]")], Discriminator(_kind)
-]
-
-
 class Sweep(Section):
-    """How values are searched, and under each model's name which: `train.<model>`'s keys, joined by points."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Annotated[dict[str, Searched], Field(min_length=1)]]
+    """How values are searched; `sweeps/<model>.yaml` lists which."""
 
     random_trials: Annotated[int, Field(ge=1)]
     unpruned_epochs: Annotated[int, Field(ge=1)]
-
-    def space(self, model: str) -> dict[str, Interval | Choices]:
-        """What is searched for a model.
-
-        Raises:
-            PipelineError: `sweep` has no section for it.
-        """
-        spaces = self.model_extra or {}
-        if model not in spaces:
-            raise PipelineError(f"{paths.PARAMS}: sweep has no section {model}: say there which keys to search")
-        return dict(spaces[model])
 
 
 class Tracking(Section):
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
     strict: bool
-    patience_seconds: Annotated[float, Field(gt=0, le=3600)]
+    time_budget_seconds: Annotated[float, Field(gt=0, le=3600)]
     promote: Promote
 
 
@@ -283,12 +155,6 @@ class Params(Section):
             raise ValueError(f"models names {missing[0]!r}, which has no section train.{missing[0]}")
         return self
 
-    @model_validator(mode="after")
-    def _every_sweep_has_its_model(self) -> "Params":
-        if unknown := [name for name in self.sweep.model_extra or {} if name not in (self.train.model_extra or {})]:
-            raise ValueError(f"sweep.{unknown[0]}: there is no section train.{unknown[0]}")
-        return self
-
     def training(self, model: str) -> Training:
         """The section `train.<model>`.
 
@@ -301,45 +167,54 @@ class Params(Section):
         return sections[model]
 
 
-def _describe(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"] if not str(part).startswith("[")) or "the file"
-    if error["type"] == "missing":
-        return f"{key} is missing"
-    not_keys = error["type"] in ("model_type", "dict_type")
-    no_section = not_keys and error["loc"][:-1] in (("train",), ("sweep",))  # they take models of any name
-    if error["type"] == "extra_forbidden" or no_section:
-        return f"{key} is not a known key"
-    if not_keys:
-        return f"{key} = {error['input']!r}: expected keys with values"
-    shown = "" if error["type"] == "value_error" else f" = {error['input']!r}"
-    return f"{key}{shown}: {error['msg'].removeprefix('Value error, ')}"
-
-
 def load_params(path: Path = paths.PARAMS) -> Params:
     """Reads and checks the parameters.
 
     Raises:
         PipelineError: the file is missing, is not YAML, or a key is unknown, missing or out of range.
     """
+    return checked(Params, read_yaml(path), path)
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds, unchecked.
+
+    Raises:
+        PipelineError: the file is missing or is not YAML.
+    """
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        return YAML(typ="safe").load(read_regular(path, LARGEST).decode())
     except OSError as error:
         raise PipelineError(f"{path}: {error.strerror}: run this in the root of the repository") from error
     except UnicodeDecodeError as error:
         raise PipelineError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8") from error
-    except YAMLError as error:
-        raise PipelineError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    return checked(content, path)
+    except (YAMLError, ValueError, RecursionError) as error:  # a number of 5,000 digits, 3,000 nested maps
+        raise PipelineError(f"{path}: not valid YAML: {one_line(error)}") from error
 
 
-def checked(content: Any, path: Path = paths.PARAMS) -> Params:
-    """What stands in the file, checked.
+def checked(schema: type[Checked], content: Any, path: Path) -> Checked:
+    """What stands in a file, checked.
 
     Raises:
         PipelineError: a key is unknown, missing or out of range.
     """
     try:
-        return Params.model_validate(content)
+        return schema.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(_describe(problem) for problem in error.errors())
+        problems = "; ".join(one_line(_describe(problem)) for problem in error.errors())
         raise PipelineError(f"{path}: {problems} (docs/parameters.md lists what is allowed)") from error
+
+
+def _describe(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"] if not str(part).startswith("[")) or "the file"
+    if error["type"] == "missing":
+        return f"{key} is missing"
+    not_keys = error["type"] in ("model_type", "dict_type")
+    no_section = not_keys and error["loc"][:-1] == ("train",)  # it takes models of any name
+    if error["type"] == "extra_forbidden" or no_section:
+        return f"{key} is not a known key"
+    shown = repr(error["input"])
+    if not_keys:
+        return f"{key} = {shown}: expected keys with values"
+    shown = "" if error["type"] == "value_error" else f" = {shown}"
+    return f"{key}{shown}: {error['msg'].removeprefix('Value error, ')}"

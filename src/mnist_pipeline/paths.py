@@ -1,25 +1,37 @@
-"""Every path of the project, relative to the repository root, where DVC runs each stage."""
+"""Every path of the project, relative to the repository root, where DVC runs each stage.
+
+`dvc.yaml` names the outputs too, so a file that moves is another output there, and no stage depends on this module.
+"""
 
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
 LOCK = Path("dvc.lock")
 """What DVC recorded when it last ran the stages."""
+PIPELINE = Path("dvc.yaml")
+SUITES = Path("suites")
+"""What validation expects of each data set."""
+SWEEPS = Path("sweeps")
+"""What a search may try for each model."""
 RAW = Path("data/raw")
+CLASSES = Path("data/classes.json")
+"""The names of the classes, in the order of the labels."""
 DOWNLOAD_CACHE = Path(".cache/download")
 """Where whole verified downloads wait for their siblings; git-ignored, unknown to DVC."""
 DATA_DOCS = Path(".cache/data_docs")
 """Great Expectations' Data Docs: they carry timestamps, so DVC does not hash them."""
-RUNNING = Path(".cache/running")
-"""One locked file for each training that has a row in MLflow and has not ended."""
 CHECKPOINTS = Path(".cache/checkpoints")
-"""What trainings that have not ended go on from."""
+"""What trainings that have not ended resume from."""
 PROMOTION_LOCK = Path(".cache/promotion.lock")
-SWEEPS = Path("mlruns/sweeps.db")
-"""Optuna's studies; in `mlruns`, so that they go with the rows of their trials."""
+STUDIES = Path("mlruns/sweeps.db")
+"""Optuna's studies; in `mlruns`, so that they move with the runs of their trials."""
 SYNCED = Path("mlruns/synced")
-"""What the last complete `sync` has read, and where it wrote; in `mlruns`, so that it goes with the rows."""
+"""What the last complete `sync` has read, and where it wrote; in `mlruns`, so that it moves with the runs."""
 VALIDATION = Path("reports/validate")
+VERDICT = VALIDATION / "verdict.json"
+"""That the data passed, and their digest: all of validation that training depends on."""
+PREDICTIONS = Path("reports/evaluate/predictions")
+"""A file for each model, by which compare reads them all."""
 COMPARISON = Path("reports/compare")
 
 
@@ -34,7 +46,7 @@ def onnx(model: str) -> Path:
 
 
 def int8(model: str) -> Path:
-    """The same in INT8, where it is offered; its folder is an output of the export stage, and empty where it is not."""
+    """The same in INT8, where it is shipped; its folder is an output of the export stage, and empty where it is not."""
     return Path("models") / model / "int8" / "model.onnx"
 
 

@@ -1,12 +1,19 @@
-"""A third model takes what docs/add-a-model.md says and no more: a module, a section and a word."""
+"""What docs/add-a-model.md says is all that a new model takes; and a new measurement takes one module."""
 
+import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from mlflow.entities import Run
 
-MODULE = '''
+from projects import Project
+from tracked_content import client_of, runs_of
+
+MODEL = '''
 from torch import Tensor, nn
 
 
@@ -19,58 +26,103 @@ class Softmax(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layer(image.flatten(1))
+
+
+NETWORK = Softmax
 '''
+ANALYSIS = """
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mnist_pipeline.evaluation.analysis import EvaluationInput, Result
+from mnist_pipeline.evaluation.figures import as_png
+
+
+def analyse(test: EvaluationInput) -> Result:
+    table = pd.DataFrame({"brightness": test.images.mean(axis=(1, 2)), "correct": test.correct})
+    scalars = {"brightness_of_errors": float(table["brightness"][~table["correct"]].mean())}
+    return Result(scalars, {"brightness": table}, {"brightness": draw(table)}, "## Brightness\\n\\nIt varies.")
+
+
+@as_png
+def draw(table: pd.DataFrame) -> Figure:
+    figure = Figure()
+    figure.subplots().hist(table["brightness"])
+    return figure
+"""
+NEW = {f"{stage}@softmax" for stage in ("train", "evaluate", "export", "card")}
+ALL_MODELS = {"compare", "card@lenet", "card@mlp"}
+"""The stages that show the models beside each other."""
+
+
+def report(project: Project, stage: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(project.read(f"reports/{stage}/softmax/metrics.json"))
+    return found
+
+
+def run_of_softmax(project: Project) -> Run:
+    (run,) = [run for run in runs_of(project.path) if run.data.params["model"] == "softmax"]
+    return run
 
 
 @pytest.fixture(scope="module")
-def with_softmax(project):
-    models = project.path / "src/mnist_pipeline/models"
-    (models / "softmax.py").write_text(MODULE)
-    registry = (models / "build.py").read_text()
-    registry, changed = re.subn(r"(NETWORKS: .*)}", r'\1, "softmax": Softmax}', registry)
-    assert changed == 1
-    (models / "build.py").write_text("from mnist_pipeline.models.softmax import Softmax\n" + registry)
-    params = project.params()
-    params["train"]["softmax"] = params["train"]["mlp"] | {"architecture": {"bias": True}, "ema_decay": 0.0}
-    params["models"] = ["softmax"]
-    project.write_params(params)
-    return project
+def reproduced(reproduced: Project) -> Project:
+    reproduced.commit("The first result")
+    (reproduced.path / "src/mnist_pipeline/models/softmax.py").write_text(MODEL)
+    params = reproduced.params()
+    params["train"]["softmax"] = params["train"]["mlp"] | {"architecture": {"bias": True}}
+    params["models"].append("softmax")
+    reproduced.write_params(params)
+    reproduced.cli("plots")
+    return reproduced
 
 
-def test_it_is_trained_evaluated_compared_and_exported(with_softmax) -> None:
-    with_softmax.run("dvc", "repro")
-    metrics = {
-        stage: json.loads(with_softmax.read(f"reports/{stage}/softmax/metrics.json"))
-        for stage in ("train", "evaluate", "export")
-    }
-    assert metrics["train"]["parameters"] == 7850
-    assert metrics["evaluate"]["accuracy"] > 0.2
-    assert metrics["export"]["differing_predictions"] == 0
-    compared = json.loads(with_softmax.read("reports/compare/metrics.json"))
-    assert compared["pairs"] == {}  # it is alone
-    assert compared["missed_by_all"] == metrics["evaluate"]["errors"]
-    assert "softmax" in with_softmax.run("mnist-pipeline", "results")
+def test_its_own_stages_run_and_those_that_show_all_models(reproduced: Project) -> None:
+    printed = reproduced.run("dvc", "repro")
+    assert set(re.findall(r"Running stage '(\S+)'", printed)) == NEW | ALL_MODELS
+    assert report(reproduced, "train")["parameters"] == 7850
+    assert report(reproduced, "evaluate")["accuracy"] > 0.2
+    assert json.loads(reproduced.read("reports/export/softmax/details.json"))["differing_predictions"] == 0
+    assert "Running stage" not in reproduced.run("dvc", "repro")
 
 
-def test_without_a_layer_for_int8_none_is_offered_and_its_empty_folder_is_pushed_and_pulled(
-    with_softmax, tmp_path: Path
-) -> None:
-    found = json.loads(with_softmax.read("reports/export/softmax/metrics.json"))["int8"]
-    assert (found["offered"], found["reason"]) == (False, "not smaller")
-    with_softmax.commit("A third model")
-    with_softmax.run("dvc", "push")
-    with_softmax.run("rm", "-r", ".dvc/cache")
-    clone = with_softmax.clone(tmp_path / "clone")
-    clone.run("dvc", "pull")
+def test_it_is_compared_and_shown_wherever_the_others_are(reproduced: Project) -> None:
+    pairs = csv.DictReader(reproduced.read("reports/compare/tables/pairs.csv").splitlines())
+    assert {"lenet", "softmax"} in [set(pair.values()) & {"lenet", "mlp", "softmax"} for pair in pairs]
+    assert "softmax" in reproduced.cli("results")
+    assert run_of_softmax(reproduced).data.metrics["accuracy"] == report(reproduced, "evaluate")["accuracy"]
+    reproduced.run("dvc", "plots", "show", "--out", "dvc_plots")
+    assert "reports/evaluate/softmax/figures" in reproduced.read("dvc_plots/index.html").replace("_", "/")
+    pipeline = reproduced.read("dvc.yaml")
+    assert yaml.safe_load(pipeline)["artifacts"]["softmax"]["path"] == "models/softmax/model.onnx"
+    reproduced.cli("plots")  # the second time, nothing is new
+    assert reproduced.read("dvc.yaml") == pipeline
+
+
+def test_without_a_layer_for_int8_an_empty_folder_is_pushed_and_pulled(reproduced: Project, tmp_path: Path) -> None:
+    int8 = json.loads(reproduced.read("reports/export/softmax/details.json"))["int8"]
+    assert int8["shipped"] is False
+    reproduced.commit("A third model")
+    reproduced.run("dvc", "push", "--quiet", "export@softmax")
+    clone = reproduced.clone(tmp_path / "clone")
+    clone.run("dvc", "pull", "--quiet", "export@softmax")
     assert list((clone.path / "models/softmax/int8").iterdir()) == []
-    assert "Running stage" not in clone.run("dvc", "repro")
+    assert (clone.path / "models/softmax/model.onnx").is_file()
 
 
-def test_the_others_are_compared_with_the_first(with_softmax) -> None:
-    params = with_softmax.params()
-    params["models"] = ["softmax", "mlp"]
-    with_softmax.write_params(params)
-    printed = with_softmax.run("dvc", "repro")
-    assert printed.index("evaluate@mlp") < printed.index("'compare'")
-    compared = json.loads(with_softmax.read("reports/compare/metrics.json"))
-    assert list(compared["pairs"]) == ["softmax against mlp"]
+def test_a_new_measurement_is_one_module(reproduced: Project) -> None:
+    (reproduced.path / "src/mnist_pipeline/evaluation/brightness.py").write_text(ANALYSIS)
+    for stage in ("evaluate", "card"):
+        reproduced.run("python", "src/mnist_pipeline", stage, "softmax")
+    assert 0 < report(reproduced, "evaluate")["brightness_of_errors"] < 255
+    folder = reproduced.path / "reports/evaluate/softmax"
+    assert len((folder / "tables/brightness.csv").read_text().splitlines()) == 201
+    assert (folder / "figures/brightness.png").read_bytes().startswith(b"\x89PNG")
+    for text in ("evaluate/softmax/findings.md", "card/softmax/model_card.md"):
+        assert "## Brightness" in reproduced.read(f"reports/{text}")
+    run = run_of_softmax(reproduced)
+    assert run.data.metrics["brightness_of_errors"] == report(reproduced, "evaluate")["brightness_of_errors"]
+    client = client_of(reproduced.path)
+    folders = {entry.path for entry in client.list_artifacts(run.info.run_id, "evaluate") if entry.is_dir}
+    shown = {file.path for folder in folders for file in client.list_artifacts(run.info.run_id, folder)}
+    assert {"evaluate/tables/brightness.csv", "evaluate/figures/brightness.png"} <= shown

@@ -1,4 +1,4 @@
-"""The servers run for the length of the tests, and stop with them."""
+"""The servers run for the length of a module, and stop with it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,19 +6,12 @@ from pathlib import Path
 import pytest
 
 import services
-from projects import Project, make_project
 from services import Database, ObjectStore
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("servers")
-
-
-@pytest.fixture(scope="module")
-def project(folder: Path, tiny_data: Path) -> Project:
-    """A project in which nothing has run yet; the tests of a module share it."""
-    return make_project(folder / "home/repo", tiny_data)
 
 
 @pytest.fixture(scope="module")

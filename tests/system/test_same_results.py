@@ -1,15 +1,15 @@
-"""The same files come of another clone, and of a training that is killed at each step of its stage."""
+"""Another clone makes the same files, and so does a training that is killed at each step of its stage."""
 
 import signal
 import subprocess
 from pathlib import Path
 
 from projects import Project
-from tracked_content import client_of, rows_of
+from tracked_content import client_of, runs_of
 
 EPOCHS = 30
 MOMENTS = ("300 images", "epoch   1/", "epoch  11/", f"epoch  {EPOCHS}/")
-"""What a training tells before its first checkpoint, after it, on its way, and as it writes its results."""
+"""What a training prints before its first checkpoint, after it, on its way, and as it writes its results."""
 
 
 def test_another_clone_makes_the_same_files(first_result: Project, tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_another_clone_makes_the_same_files(first_result: Project, tmp_path: Pat
     assert other.read("dvc.lock") == mine.read("dvc.lock")
 
 
-def test_a_stage_that_is_killed_at_each_of_its_steps_leaves_the_same_results(project: Project) -> None:
+def test_a_training_that_is_killed_at_each_of_its_steps_leaves_the_same_results(project: Project) -> None:
     project.run("dvc", "repro", "validate")
     params = project.params()
     params["train"]["lenet"]["epochs"] = EPOCHS
@@ -38,9 +38,9 @@ def test_a_stage_that_is_killed_at_each_of_its_steps_leaves_the_same_results(pro
     project.run(*command)
     results = [project.path / "models/lenet/weights.safetensors", project.path / "reports/train/lenet/history.csv"]
     disturbed = [path.read_bytes() for path in results]
-    (finished,) = (row for row in rows_of(project.path) if row.info.status == "FINISHED")
-    curve = client_of(project.path).get_metric_history(finished.info.run_id, "val/loss")
+    (finished,) = (run for run in runs_of(project.path) if run.info.status == "FINISHED")
+    curve = client_of(project.path).get_metric_history(finished.info.run_id, "validation_loss")
     assert sorted(point.step for point in curve) == list(range(1, EPOCHS + 1))
-    assert not list((project.path / ".cache/checkpoints").glob("*.checkpoint"))  # the next training begins anew
+    assert not list((project.path / ".cache/checkpoints").glob("*.checkpoint"))  # the next one starts afresh
     project.run(*command)
     assert [path.read_bytes() for path in results] == disturbed

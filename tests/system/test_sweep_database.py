@@ -5,15 +5,13 @@ from pathlib import Path
 
 from projects import Project
 from services import Database
-from tracked_content import rows_of
+from tracked_content import runs_of
 
 TRIALS = 6
 
 
 def test_two_machines_share_the_trials_of_one_search(project: Project, database: Database, tmp_path: Path) -> None:
-    params = project.params()
-    params["sweep"]["lenet"] = {"learning_rate": {"low": 0.001, "high": 0.03, "log": True}}
-    project.write_params(params)
+    (project.path / "sweeps/lenet.yaml").write_text("learning_rate: {low: 0.001, high: 0.03, log: true}\n")
     project.commit("What is searched")
     other = project.clone(tmp_path / "other")
     address = f"postgresql+psycopg://mlflow:{database.password}@127.0.0.1:{database.port}/mlflow"
@@ -27,11 +25,11 @@ def test_two_machines_share_the_trials_of_one_search(project: Project, database:
     ]
     printed = [process.communicate(timeout=250)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], printed
-    done = [len(rows_of(machine.path, "mnist-pipeline-sweeps")) - 1 for machine in machines]  # one is of the study
+    done = [len(runs_of(machine.path, "mnist-pipeline-sweeps")) - 1 for machine in machines]  # one is of the study
     assert min(done) >= 1
     assert TRIALS <= sum(done) <= TRIALS + 1  # each may have begun one when the other ended the last
-    rates = [row.data.params["learning_rate"] for row in rows_of(project.path, "mnist-pipeline-sweeps")[:-1]]
-    rates += [row.data.params["learning_rate"] for row in rows_of(other.path, "mnist-pipeline-sweeps")[:-1]]
+    rates = [run.data.params["learning_rate"] for run in runs_of(project.path, "mnist-pipeline-sweeps")[:-1]]
+    rates += [run.data.params["learning_rate"] for run in runs_of(other.path, "mnist-pipeline-sweeps")[:-1]]
     assert len(set(rates)) == len(rates)
     assert machines[0].run(*command).count(f"{sum(done)} of {TRIALS} trials are done") == 1
     assert database.password not in "".join(printed)

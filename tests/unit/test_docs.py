@@ -1,4 +1,4 @@
-"""The documentation names every parameter, and no other."""
+"""The documentation describes every parameter, and its tables are those of the measurements."""
 
 import json
 import re
@@ -8,13 +8,13 @@ from typing import Any
 
 import yaml
 
-import gate
 import pictures
 import recipe
 import results
 import same_bytes
 import speed
 import speed_tables
+import validation
 from mnist_pipeline.serving.session import OLDEST_ONNXRUNTIME
 from report import in_page
 
@@ -22,25 +22,22 @@ ROOT = Path(__file__).parents[2]
 
 
 def leaf_keys(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in content.items():
+    """`train.lenet.epochs` is documented as `train.<model>.epochs`; architectures are not shared."""
+    for name, value in content.items():
         if isinstance(value, dict):
-            yield from leaf_keys(value, f"{prefix}{key}.")
+            yield from leaf_keys(value, f"{prefix}{name}.")
         else:
-            yield prefix + key
+            key = f"{prefix}{name}"
+            yield key if ".architecture." in key else re.sub(r"^train\.[\w-]+\.(?=\w)", "train.<model>.", key)
 
 
-def generic(key: str) -> str:
-    """`train.lenet.epochs` is documented as `train.<model>.epochs`, and suites alike; architectures are not shared."""
-    if ".architecture." not in key:
-        key = re.sub(r"^train\.[\w-]+\.(?=\w)", "train.<model>.", key)
-    key = re.sub(r"^sweep\.[\w-]+\..*", "sweep.<model>.<key>", key)
-    return re.sub(r"^validate\.suites\.[\w-]+\.", "validate.suites.<suite>.", key)
-
-
-def test_every_parameter_has_its_row_and_every_row_its_parameter() -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    documented = set(re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/parameters.md").read_text(), re.MULTILINE))
-    assert documented == {generic(key) for key in leaf_keys(params)}
+def test_every_parameter_is_described_and_no_other() -> None:
+    keys = set(leaf_keys(yaml.safe_load((ROOT / "params.yaml").read_text())))
+    for suite in (ROOT / "suites").glob("*.yaml"):
+        keys |= set(leaf_keys(yaml.safe_load(suite.read_text())))
+    described = set(re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/parameters.md").read_text(), re.MULTILINE))
+    others = {key for key in keys if ".architecture." in key and key.split(".")[1] not in ("lenet", "mlp")}
+    assert described == keys - others
 
 
 def measured(name: str) -> Any:
@@ -50,20 +47,12 @@ def measured(name: str) -> Any:
 def test_the_tables_of_measurements_are_those_of_the_last_measurement() -> None:
     """Each is made from a file in benchmarks/results, against the parameters as they are now."""
     tables = recipe.tables() | speed_tables.tables(measured("speed")) | same_bytes.tables(measured("same_bytes"))
-    tables |= pictures.tables(measured("pictures")) | gate.tables(measured("gate"))
+    tables |= pictures.tables(measured("pictures")) | validation.tables(measured("validation"))
     tables |= results.tables(measured("results"))
     pages = {page.name: page.read_text() for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
     assert {name: in_page(text, tables) for name, text in pages.items()} == pages
     everything = "".join(pages.values())
     assert [name for name in tables if f"<!-- {name} -->" not in everything] == []
-
-
-def test_the_results_are_those_of_the_run_in_the_lock() -> None:
-    """Where dvc.lock is of another run, `python benchmarks/results.py` brings the pages up to date."""
-    stages = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"].values()
-    locked = {out["path"]: out["md5"] for stage in stages for out in stage["outs"]}
-    told = measured("results")["md5"]
-    assert {path: locked[path] for path in told} == told
 
 
 def test_the_recipe_of_the_tutorial_is_the_same_in_the_makefile_and_in_the_measurements() -> None:

@@ -13,7 +13,7 @@ from mnist_pipeline.params import load_params
 def small(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The rivals train on few images for three epochs; holds the images of each epoch that has begun."""
     params, epochs = load_params(), list[int]()
-    train = params.train.model_copy(update={"validation_size": 100})
+    train = params.train.model_copy(update={"validation_share": 0.25})
     monkeypatch.setattr(rivals, "load_params", lambda: params.model_copy(update={"train": train}))
     monkeypatch.setattr(paths, "RAW", tiny_data)
     monkeypatch.setattr(rivals, "IMAGES", 200)

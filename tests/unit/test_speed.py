@@ -25,7 +25,7 @@ def test_what_would_be_emulated_is_not_measured(
     monkeypatch.setattr(speed, "in_a_process", in_a_process)
     monkeypatch.setattr(speed, "_product_rate", lambda precision: products.append(precision) or 1e9)
     monkeypatch.setattr(speed, "_operations_per_image", lambda model: 1e6)
-    found = {"lenet": speed._loop_of("lenet")}
+    found = {"lenet": speed.loop("lenet")}
 
     assert {command[-1] for command in commands if command[0] == "speed.py"} == precisions
     assert products == [getattr(torch, name) for name in ("float32", "bfloat16") if name in precisions]

@@ -6,11 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-ELASTIC_SMOOTHNESS = 4.0
-"""Standard deviation in pixels of the Gaussian that smooths elastic distortions, as in Simard et al. (2003)."""
+SMOOTHNESS = 4
+"""Standard deviation in pixels of the Gaussian that smooths elastic distortions; random vectors are as far apart."""
 ALL = slice(None)
-KNOT_SPACING = 4
-"""Pixels from one random vector to the next: as far as the Gaussian is wide, so that finer noise adds nothing."""
 
 
 def random_distortion(
@@ -25,15 +23,14 @@ def random_distortion(
     translation: float,
     elastic: float,
 ) -> Tensor:
-    """The images `[N, height, width]` in `part`, each under its own random map, bicubic, black outside.
+    """Distort the images `[N, height, width]` in `part`, each by its own random map, bicubic, black outside.
 
     The result has floats of the same range. The draws are made for all images, whatever the part. `strength` is the
-    share of each bound that is used.
+    share of each bound that is used. `generator` lives on the images' device.
 
     The affine bounds are symmetric and drawn uniformly: `rotation` and `shear` in degrees, `scale` as a share of each
     side, `translation` in pixels along each axis. `elastic` moves every pixel besides by a smooth random field, of
     which each component has about that standard deviation in pixels (Simard, Steinkraus and Platt, 2003: sigma 4).
-    `generator` lives on the images' device.
     """
     bounds = [strength * bound for bound in (rotation, scale, shear, translation, elastic)]
     if not any(bounds):
@@ -44,14 +41,13 @@ def random_distortion(
     angle, slant = draw[0] * math.radians(rotation), torch.tan(draw[1] * math.radians(shear))
     stretch_x, stretch_y = 1 + draw[2] * scale, 1 + draw[3] * scale
     cosine, sine = torch.cos(angle), torch.sin(angle)
-    columns, rows = _centres(width, images.device), _centres(height, images.device)
-    # affine_grid multiplies many small matrices, which on a CPU takes far longer than these sums
-    across = _plane(
-        cosine * stretch_x * columns + draw[4] * 2 * translation / width, (cosine * slant - sine) * stretch_y * rows
-    )
-    down = _plane(
-        sine * stretch_x * columns + draw[5] * 2 * translation / height, (sine * slant + cosine) * stretch_y * rows
-    )
+    # the centres of the pixels on a side that runs from -1 to 1
+    columns, rows = ((torch.arange(side, device=images.device) * 2 + 1) / side - 1 for side in (width, height))
+    # affine_grid multiplies many small matrices, which on a CPU takes far longer than these sums `[N, height, width]`
+    across = (cosine * stretch_x * columns + draw[4] * 2 * translation / width).unsqueeze(1)
+    across = across + ((cosine * slant - sine) * stretch_y * rows).unsqueeze(2)
+    down = (sine * stretch_x * columns + draw[5] * 2 * translation / height).unsqueeze(1)
+    down = down + ((sine * slant + cosine) * stretch_y * rows).unsqueeze(2)
     if elastic:
         noise = _smooth_noise(count, height, width, generator, part)
         across += noise[0] * (2 * elastic / width)
@@ -72,18 +68,7 @@ def _smooth_noise(count: int, height: int, width: int, generator: torch.Generato
 
 def _smoothing(side: int, device: torch.device) -> Tensor:
     """How much each knot weighs at each pixel `[side, knots]`; the squares of a pixel's weights sum to 1."""
-    reach = math.ceil(2 * ELASTIC_SMOOTHNESS)  # noise from outside the image has its part at the edge
-    knots = torch.arange(-reach, side + reach, KNOT_SPACING, device=device)
+    reach = 2 * SMOOTHNESS  # noise from outside the image has its part at the edge
+    knots = torch.arange(-reach, side + reach, SMOOTHNESS, device=device)
     distance = torch.arange(side, device=device).unsqueeze(1) - knots
-    weights = torch.exp(-0.5 * (distance / ELASTIC_SMOOTHNESS) ** 2)
-    return functional.normalize(weights)
-
-
-def _centres(side: int, device: torch.device) -> Tensor:
-    """Where the centres of the pixels are on a side that runs from -1 to 1."""
-    return (torch.arange(side, device=device) * 2 + 1) / side - 1
-
-
-def _plane(along_columns: Tensor, along_rows: Tensor) -> Tensor:
-    """The sum `[N, height, width]` of what changes from column to column `[N, width]` and from row to row."""
-    return along_columns.unsqueeze(1) + along_rows.unsqueeze(2)
+    return functional.normalize(torch.exp(-0.5 * (distance / SMOOTHNESS) ** 2))

@@ -1,74 +1,50 @@
-"""The data sets that the pipeline knows by name: their label names and the digests of their files."""
+"""The data sets that download knows by name: the names of their classes and the digests of their files."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
+
+from mnist_pipeline.data.idx import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 
 DatasetName = Literal["mnist", "fashion-mnist", "kmnist", "idx"]
-DATASET_NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
-
-TRAIN_IMAGES = "train-images-idx3-ubyte"
-TRAIN_LABELS = "train-labels-idx1-ubyte"
-TEST_IMAGES = "t10k-images-idx3-ubyte"
-TEST_LABELS = "t10k-labels-idx1-ubyte"
-FILE_NAMES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
-
-IMAGE_SIZE = 28
+FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+HIRAGANA = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
 
 
 @dataclass(frozen=True)
 class Dataset:
     """What is known of a data set before it is downloaded.
 
-    `sha256` maps each uncompressed file to its digest; it is empty where nobody has published one.
-    `torchvision_class` names the class of `torchvision.datasets` that lists the mirrors.
+    `label_names` are missing where the files are the user's own. `torchvision_class` names the class of
+    `torchvision.datasets` that lists the mirrors. `sha256` maps each uncompressed file to its digest; it is empty where
+    nobody has published one.
     """
 
-    label_names: tuple[str, ...] | None
-    sha256: dict[str, str]
+    label_names: list[str] | None
     torchvision_class: str | None
+    sha256: dict[str, str]
 
 
 DATASETS: dict[DatasetName, Dataset] = {
     "mnist": Dataset(
-        label_names=tuple("0123456789"),
-        sha256={
+        list("0123456789"),
+        "MNIST",
+        {
             TRAIN_IMAGES: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
             TRAIN_LABELS: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
             TEST_IMAGES: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
             TEST_LABELS: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         },
-        torchvision_class="MNIST",
     ),
     "fashion-mnist": Dataset(
-        label_names=(
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
-        ),
-        sha256={
+        FASHION,
+        "FashionMNIST",
+        {
             TRAIN_IMAGES: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
             TRAIN_LABELS: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
             TEST_IMAGES: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
             TEST_LABELS: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
         },
-        torchvision_class="FashionMNIST",
     ),
-    "kmnist": Dataset(
-        label_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-        sha256={},
-        torchvision_class="KMNIST",
-    ),
-    "idx": Dataset(label_names=None, sha256={}, torchvision_class=None),
+    "kmnist": Dataset(HIRAGANA, "KMNIST", {}),
+    "idx": Dataset(None, None, {}),
 }
-
-
-def label_names(dataset: DatasetName, classes: int) -> tuple[str, ...]:
-    """The names of the labels 0 … classes-1; the numbers themselves where the data set gives no names."""
-    return DATASETS[dataset].label_names or tuple(str(label) for label in range(classes))

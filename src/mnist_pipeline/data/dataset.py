@@ -1,5 +1,6 @@
-"""The images and labels in `data/raw`, and the seeded split that training chooses its epoch on."""
+"""The images, labels and class names that download wrote, and the validation set, on which training chooses."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -7,14 +8,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_pipeline.data import catalog
-from mnist_pipeline.data.idx import read_idx
+from mnist_pipeline.data.idx import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, read_idx
 from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.files import read_regular
 
 SplitName = Literal["train", "test"]
 SPLIT_FILES: dict[SplitName, tuple[str, str]] = {
-    "train": (catalog.TRAIN_IMAGES, catalog.TRAIN_LABELS),
-    "test": (catalog.TEST_IMAGES, catalog.TEST_LABELS),
+    "train": (TRAIN_IMAGES, TRAIN_LABELS),
+    "test": (TEST_IMAGES, TEST_LABELS),
 }
 
 
@@ -33,23 +34,36 @@ class Split:
 
 
 def load_split(folder: Path, split: SplitName) -> Split:
-    """Reads one split from its two IDX files.
+    """Read one split from its two IDX files.
 
     Raises:
         PipelineError: a file is missing, damaged or empty, or the two do not belong together.
     """
     images_name, labels_name = SPLIT_FILES[split]
     images, labels = read_idx(folder / images_name), read_idx(folder / labels_name)
-    if images.ndim != 3 or labels.ndim != 1:
+    if images.ndim != 3 or labels.shape != images.shape[:1] or images.size == 0:
         raise PipelineError(
             f"{folder}: {images_name} has shape {images.shape} and {labels_name} {labels.shape}; "
             "expected [N, height, width] and [N]: are the files exchanged?"
         )
-    if len(images) != len(labels):
-        raise PipelineError(f"{folder}: {images_name} holds {len(images)} images, {labels_name} {len(labels)} labels")
-    if images.size == 0:
-        raise PipelineError(f"{folder}: {images_name} holds no pixels: its shape is {images.shape}")
     return Split(images, labels)
+
+
+def load_label_names(path: Path, classes: int) -> list[str]:
+    """The names of the labels 0 … classes-1; the numbers where there is no such file, as in older commits.
+
+    Raises:
+        PipelineError: the file holds no list of so many names.
+    """
+    if not path.exists():
+        return [str(label) for label in range(classes)]
+    try:
+        names = json.loads(read_regular(path, 10**6))
+    except (OSError, ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or len(names) < classes or not all(isinstance(name, str) for name in names):
+        raise PipelineError(f"{path}: expected the names of {classes} classes: run dvc checkout, or dvc repro")
+    return names[:classes]
 
 
 def pixel_statistics(images: NDArray[np.uint8]) -> tuple[float, float]:
@@ -60,28 +74,24 @@ def pixel_statistics(images: NDArray[np.uint8]) -> tuple[float, float]:
     return mean / 255, (mean_square - mean**2) ** 0.5 / 255
 
 
-def stratified_split(
-    labels: NDArray[np.uint8], held_out: int, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sorted indices of the kept and of the held-out images; each class gives its share, to rounding.
+def validation_split(labels: NDArray[np.uint8], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sorted indices of the images to train on and of the validation set, a share of at least one image.
 
-    Shares are rounded by largest remainder, so the held-out part has exactly `held_out` images.
+    Each class gives its share, rounded by largest remainder, so that the share of all images is rounded once.
 
     Raises:
-        PipelineError: fewer than one image would be left to either part.
+        PipelineError: there are fewer than two images.
     """
-    if not 0 < held_out < len(labels):
-        raise PipelineError(
-            f"train.validation_size: {held_out} images to hold out of {len(labels)}; expected 1 to {len(labels) - 1}"
-        )
-    counts = np.bincount(labels)
-    share = counts * held_out / len(labels)
-    taken = np.floor(share).astype(np.int64)
-    by_remainder = np.argsort(taken - share, kind="stable")
-    taken[by_remainder[: held_out - taken.sum()]] += 1
+    if len(labels) < 2:
+        raise PipelineError(f"train.validation_share: {len(labels)} training images; expected at least 2 to split")
+    size = min(max(round(share * len(labels)), 1), len(labels) - 1)
+    exact = np.bincount(labels) * size / len(labels)
+    taken = np.floor(exact).astype(np.int64)
+    by_remainder = np.argsort(taken - exact, kind="stable")
+    taken[by_remainder[: size - taken.sum()]] += 1
 
     random = np.random.default_rng(seed)
     chosen = [random.permutation(np.flatnonzero(labels == label))[:count] for label, count in enumerate(taken)]
-    mask = np.zeros(len(labels), dtype=bool)
-    mask[np.concatenate(chosen)] = True
-    return np.flatnonzero(~mask), np.flatnonzero(mask)
+    validation = np.zeros(len(labels), dtype=bool)
+    validation[np.concatenate(chosen)] = True
+    return np.flatnonzero(~validation), np.flatnonzero(validation)

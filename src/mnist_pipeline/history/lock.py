@@ -5,6 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -25,6 +26,21 @@ Lock = Mapping[str, LockedStage]
 """The stages by name, such as `download` and `train@lenet`."""
 
 
+class _File(BaseModel):
+    path: str
+    md5: str
+
+
+class _Stage(BaseModel):
+    params: dict[str, dict[str, Any]] = {}
+    deps: list[_File] = []
+    outs: list[_File] = []
+
+
+class _LockFile(BaseModel):
+    stages: dict[str, _Stage] = {}
+
+
 def parse_lock(text: str, name: str) -> Lock:
     """The stages of a lock file; `name` is what an error message calls it.
 
@@ -32,28 +48,38 @@ def parse_lock(text: str, name: str) -> Lock:
         PipelineError: it is not a lock file of DVC.
     """
     try:
-        stages = (YAML(typ="safe").load(text) or {}).get("stages", {})
-        return {stage: _locked(entry) for stage, entry in stages.items()}
-    except (YAMLError, AttributeError, KeyError, TypeError) as error:
+        stages = _LockFile.model_validate(YAML(typ="safe").load(text) or {}).stages
+    except (YAMLError, ValueError, RecursionError) as error:
         raise PipelineError(f"{name}: not a lock file of DVC: restore it with git checkout {paths.LOCK}") from error
+    lock = {}
+    for stage, entry in stages.items():
+        values: dict[str, Any] = {}
+        for key, value in entry.params.get(str(paths.PARAMS), {}).items():
+            for part in reversed(key.split(".")):  # {"train": {"seed": 1}} of train.seed and 1
+                value = {part: value}
+            merge(values, value)
+        dependencies, outputs = ({file.path: file.md5 for file in files} for files in (entry.deps, entry.outs))
+        lock[stage] = LockedStage(values, dependencies, outputs)
+    return lock
 
 
-def _locked(entry: Mapping[str, Any]) -> LockedStage:
-    values: dict[str, Any] = {}
-    for key, value in entry.get("params", {}).get(str(paths.PARAMS), {}).items():
-        merge(values, _nested(key, value))
-    files = {kind: {file["path"]: file["md5"] for file in entry.get(kind, ())} for kind in ("deps", "outs")}
-    return LockedStage(values, files["deps"], files["outs"])
-
-
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    """`{"train": {"seed": 1}}` of `train.seed` and 1."""
-    first, _, rest = key.partition(".")
-    return {first: _nested(rest, value) if rest else value}
+def upstream(lock: Lock, stage: str) -> list[str]:
+    """A stage and all those that it depends on, nearest first."""
+    found = [stage]
+    for name in found:  # which grows
+        for writer, locked in lock.items():
+            read = any(
+                output == path or output.startswith(f"{path}/")  # a folder may be read, and its files written
+                for output in locked.outputs
+                for path in lock[name].dependencies
+            )
+            if read and writer not in found:
+                found.append(writer)
+    return found
 
 
 def merge(target: dict[str, Any], added: Mapping[str, Any]) -> None:
-    """Adds nested values to nested values, which share nothing afterwards."""
+    """Add nested values to nested values, which share nothing afterwards."""
     for key, value in added.items():
         if isinstance(value, Mapping) and isinstance(target.get(key), dict):
             merge(target[key], value)

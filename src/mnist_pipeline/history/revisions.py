@@ -1,9 +1,11 @@
 """The states of the pipeline that DVC has recorded: the work tree, commits and DVC experiments."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.files import read_regular
 from mnist_pipeline.history import git
 from mnist_pipeline.history.lock import Lock, parse_lock
 
@@ -16,6 +18,11 @@ class Revision:
     lock: Lock
     experiment: str | None = None
     baseline: str | None = None
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The MD5 of every output by its path."""
+        return {path: md5 for stage in self.lock.values() for path, md5 in stage.outputs.items()}
 
     def __str__(self) -> str:
         if self.experiment:
@@ -30,7 +37,7 @@ def work_tree() -> Revision:
         PipelineError: nothing has run yet, or the lock file is damaged.
     """
     try:
-        text = paths.LOCK.read_text(encoding="utf-8")
+        text = read_regular(paths.LOCK).decode()
     except UnicodeDecodeError as error:
         raise PipelineError(f"{paths.LOCK}: not UTF-8: restore it with git checkout {paths.LOCK}") from error
     except OSError as error:
@@ -44,31 +51,27 @@ def at(revision: str) -> Revision:
     Raises:
         PipelineError: there is no such commit, or it records nothing.
     """
-    commit = git.commit_of(revision)
-    lock = _lock_of(commit)
-    if not lock:
+    commit = git.find_commit(revision)
+    if commit is None:
+        raise PipelineError(f"{revision}: git knows no such commit: git log and git tag list those there are")
+    (text,) = git.files_at([commit], paths.LOCK)
+    if text is None:
         raise PipelineError(f"{revision}: this commit has no {paths.LOCK}: nothing had run in it")
-    return Revision(commit, lock)
+    return Revision(commit, parse_lock(text, f"{paths.LOCK} of {commit[:7]}"))
 
 
 def all_commits() -> list[Revision]:
     """What DVC had recorded in each commit of all branches and tags that changed it, newest first."""
+    return read_locks({commit: Revision(commit, {}) for commit in git.commits_of(paths.LOCK)})
+
+
+def read_locks(wanted: Mapping[str, Revision]) -> list[Revision]:
+    """Revisions by their commit, with its lock file if it has one; a damaged one is named and left out."""
     found = []
-    for commit in git.commits_of(str(paths.LOCK)):
+    for (commit, revision), text in zip(wanted.items(), git.files_at([*wanted], paths.LOCK), strict=True):
         try:
-            lock = _lock_of(commit)
-        except PipelineError as error:  # of one commit of many, which nobody can mend any more
-            console.say(f"left out: {error}")
-            continue
-        if lock:
-            found.append(Revision(commit, lock))
+            if text:
+                found.append(replace(revision, lock=parse_lock(text, f"{paths.LOCK} of {commit[:7]}")))
+        except PipelineError as error:  # one commit of many, which nobody can fix any more
+            console.info(f"left out: {error}")
     return found
-
-
-def experiment(name: str, baseline: str, commit: str) -> Revision:
-    """What DVC recorded for one of its experiments."""
-    return Revision(commit, _lock_of(commit), name, baseline)
-
-
-def _lock_of(commit: str) -> Lock:
-    return parse_lock(git.file_at(commit, str(paths.LOCK)), f"{paths.LOCK} of {commit[:7]}")

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class Classifier(nn.Module):
-    """Standardises pixels, then asks the network.
+    """A network that gets standardised pixels.
 
     `mean` and `standard_deviation` are those of the training pixels divided by 255. They are Python floats,
     so that the exported graph holds them as constants and a state dict of `network` fits the tutorial's classes.

@@ -1,19 +1,11 @@
 """LeNet-5 as PyTorch's tutorial declares it, with LeCun's 32×32 field of view."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import cast
+from typing import Literal, cast
 
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn.functional import avg_pool2d, max_pool2d
 
-from mnist_pipeline.models.activations import activation_class
-from mnist_pipeline.models.pooling import halve
-
-POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
-    "max": halve,
-    "average": partial(functional.avg_pool2d, kernel_size=2),
-}
+from mnist_pipeline.models.activations import ACTIVATIONS, Activation
 
 
 class LeNet(nn.Module):
@@ -23,11 +15,9 @@ class LeNet(nn.Module):
     show the digit in a 32×32 field; `padding=2` is that field and keeps every layer as declared.
     """
 
-    def __init__(self, *, classes: int, activation: str, pooling: str) -> None:
+    def __init__(self, *, classes: int, activation: Activation, pooling: Literal["max", "average"]) -> None:
         super().__init__()
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling = {pooling!r}: expected one of {', '.join(POOLINGS)}")
-        self.activation = activation_class(activation)()
+        self.activation = ACTIVATIONS[activation]()
         self.pooling = pooling
         self.conv1 = nn.Conv2d(1, 6, 5, padding=2)
         self.conv2 = nn.Conv2d(6, 16, 5)
@@ -37,17 +27,19 @@ class LeNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits `[N, classes]` of images `float [N, 1, 28, 28]`."""
-        x = self._halve(self.conv1(image))  # [N, 6, 14, 14]
-        x = self._halve(self.conv2(x))  # [N, 16, 5, 5]
+        x = self._activate_and_pool(self.conv1(image))  # [N, 6, 14, 14]
+        x = self._activate_and_pool(self.conv2(x))  # [N, 16, 5, 5]
         x = x.flatten(1)  # [N, 400]
         x = self.activation(self.fc1(x))  # [N, 120]
         x = self.activation(self.fc2(x))  # [N, 84]
         logits: Tensor = self.fc3(x)
         return logits
 
-    def _halve(self, x: Tensor) -> Tensor:
-        pool = POOLINGS[self.pooling]
+    def _activate_and_pool(self, x: Tensor) -> Tensor:
         if self.pooling == "max":
             # A quarter of the work, and the same numbers where the activation rises, as all do but SiLU below -1.28
-            return cast(Tensor, self.activation(pool(x)))
-        return pool(self.activation(x))
+            return cast(Tensor, self.activation(max_pool2d(x, 2)))
+        return avg_pool2d(self.activation(x), 2)
+
+
+NETWORK = LeNet

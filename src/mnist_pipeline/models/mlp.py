@@ -1,8 +1,11 @@
 """The multi-layer perceptron of PyTorch's quickstart tutorial."""
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor, nn
 
-from mnist_pipeline.models.activations import activation_class
+from mnist_pipeline.models.activations import ACTIVATIONS, Activation
 
 PIXELS = 28 * 28
 
@@ -13,15 +16,18 @@ class MLP(nn.Module):
     Dropout adds no parameters but moves the layers' numbers in a state dict, so it stands only where it acts.
     """
 
-    def __init__(self, *, classes: int, activation: str, hidden: list[int], dropout: float) -> None:
+    def __init__(
+        self,
+        *,
+        classes: int,
+        activation: Activation,
+        hidden: Annotated[list[Annotated[int, Field(ge=1, le=2**16)]], Field(max_length=64)],
+        dropout: Annotated[float, Field(ge=0, lt=1)],
+    ) -> None:
         super().__init__()
-        if not all(width >= 1 for width in hidden):
-            raise ValueError(f"hidden = {hidden!r}: expected widths of at least 1")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout = {dropout!r}: expected at least 0 and less than 1")
         layers: list[nn.Module] = []
         for inputs, outputs in zip([PIXELS, *hidden], hidden, strict=False):
-            layers += [nn.Linear(inputs, outputs), activation_class(activation)()]
+            layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
             layers += [nn.Dropout(dropout)] if dropout else []
         self.flatten = nn.Flatten()
         self.linear_relu_stack = nn.Sequential(*layers, nn.Linear([PIXELS, *hidden][-1], classes))
@@ -30,3 +36,6 @@ class MLP(nn.Module):
         """Logits `[N, classes]` of images `float [N, 1, 28, 28]`."""
         logits: Tensor = self.linear_relu_stack(self.flatten(image))
         return logits
+
+
+NETWORK = MLP

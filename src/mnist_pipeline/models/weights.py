@@ -1,25 +1,28 @@
 """Trained weights in safetensors, together with all that is needed to use them again."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+import torch
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+from safetensors import SafetensorError, deserialize
+from safetensors.torch import load, save
 from torch import nn
 
-from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import write_bytes
+from mnist_pipeline.errors import PipelineError, one_line
+from mnist_pipeline.files import read_regular, write_bytes
 from mnist_pipeline.models.build import build
 from mnist_pipeline.models.classifier import Classifier
 
 METADATA_KEY = "mnist_pipeline"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
 class Description:
-    """What a weights file says of itself.
+    """The metadata of a weights file.
 
     `mean` and `standard_deviation` are those of the training pixels divided by 255;
     `data_md5` is the digest of `data/raw` as `dvc.lock` records it.
@@ -27,14 +30,14 @@ class Description:
 
     model: str
     architecture: dict[str, Any]
-    label_names: list[str]
-    mean: float
-    standard_deviation: float
+    label_names: Annotated[list[str], Field(min_length=1)]
+    mean: Annotated[float, Field(ge=0, le=1)]
+    standard_deviation: Annotated[float, Field(gt=1e-9, le=1)]
     data_md5: str
 
 
 def save_weights(path: Path, network: nn.Module, description: Description) -> None:
-    """Writes the state dict of `network`, on any device, and its description.
+    """Write the state dict of `network`, on any device, and its description.
 
     The description is one JSON string under one key: safetensors writes several keys in an order that changes
     from process to process.
@@ -48,18 +51,34 @@ def load_classifier(path: Path) -> tuple[Classifier, Description]:
     """The trained classifier in a weights file, on the CPU and in evaluation mode.
 
     Raises:
-        PipelineError: the file is missing, damaged, or was not written by `save_weights`.
+        PipelineError: the file is missing, damaged, or was not written by `save_weights`, or a weight is not finite.
     """
     try:
-        with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 -- not a mapping
-        description = Description(**json.loads(metadata[METADATA_KEY]))
-        network = build(description.model, description.architecture, len(description.label_names))
-        network.load_state_dict(state)
+        content = read_regular(path)
     except OSError as error:
-        raise PipelineError(f"{path}: cannot be read ({error}): run the train stage first") from error
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise PipelineError(f"{path}: not a weights file of this pipeline ({error}): run the train stage") from error
-    classifier = Classifier(network, description.mean, description.standard_deviation)
-    return classifier.eval(), description
+        raise PipelineError(f"{path}: cannot be read ({error.strerror}): run the train stage first") from error
+    try:
+        tensors = _kinds(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        metadata = header.get("__metadata__") or {}
+        description = TypeAdapter(Description).validate_json(metadata.get(METADATA_KEY, ""))
+        network = build(description.model, description.architecture, len(description.label_names))
+        expected = _kinds(save(network.state_dict()))
+        for name in sorted(expected.keys() | tensors.keys()):
+            found, wanted = tensors.get(name, "missing"), expected.get(name, "no such tensor")
+            if found != wanted:
+                raise ValueError(f"{name} is {found}, expected {wanted}")
+    except (SafetensorError, ValueError) as error:
+        message = f"{path}: not a weights file of this pipeline ({one_line(error)}): run the train stage"
+        raise PipelineError(message) from error
+    state = load(content)
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise PipelineError(f"{path}: {name} has numbers that are not finite: train with a lower learning rate")
+    network.load_state_dict(state)
+    return Classifier(network, description.mean, description.standard_deviation).eval(), description
+
+
+def _kinds(content: bytes) -> dict[str, str]:
+    """The type and shape of each tensor by its name, such as `F32 [6, 1, 5, 5]`."""
+    return {name: f"{tensor['dtype']} {tensor['shape']}" for name, tensor in deserialize(content)}  # type: ignore[no-untyped-call]

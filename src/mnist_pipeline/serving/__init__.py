@@ -1,1 +1,1 @@
-"""The exported network: made, proved equal to PyTorch, and timed."""
+"""An exported network and the pictures that it takes."""

@@ -1,38 +1,44 @@
 """An exported network, ready to run."""
 
-import json
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Json, model_validator
 
-from mnist_pipeline.errors import PipelineError, in_one_line
-from mnist_pipeline.serving.batches import in_batches
-from mnist_pipeline.serving.novelty import familiarity
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime 1.32 writes an identifier into the home folder
 
-OLDEST_ONNXRUNTIME = "1.15.0"
-"""The first release that runs on Python 3.11; `tests/system` runs the networks in it."""
-_errors = onnxruntime.capi.onnxruntime_pybind11_state
-REFUSALS = (
-    _errors.Fail,
-    _errors.InvalidProtobuf,
-    _errors.InvalidGraph,
-    _errors.InvalidArgument,
-    _errors.NotImplemented,
-)
-"""What onnxruntime raises of a file that it cannot run; they have no base in common."""
+import onnxruntime
+
+from mnist_pipeline.errors import PipelineError, one_line
+from mnist_pipeline.files import read_regular
+
+OLDEST_ONNXRUNTIME = "1.15.0"  # the first that runs on Python 3.11; `tests/system` runs the networks in it
+BATCH_SIZE = 1000
+MOST_PIXELS = 2**24
+OUTPUTS = ["logits", "probabilities"]
+_module = vars(onnxruntime.capi.onnxruntime_pybind11_state)  # whose errors have no base in common
+ONNXRUNTIME_ERRORS = tuple(kind for kind in _module.values() if getattr(kind, "__base__", None) is Exception)
 
 
-def open_session(network: bytes) -> onnxruntime.InferenceSession:
+def open_session(content: bytes) -> onnxruntime.InferenceSession:
     """A session of onnxruntime for the bytes of an ONNX file, on one thread of the CPU.
 
     One thread gives the same sums whatever the number of cores, and times that can be compared.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 4  # fatal errors alone: the others are raised too
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def in_batches(compute: Callable[[NDArray[np.uint8]], NDArray[Any]], images: NDArray[np.uint8]) -> NDArray[Any]:
+    """Compute a row for each of any number of images `[N, height, width]`, at least one, in bounded memory."""
+    return np.concatenate([compute(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE)])
 
 
 def logits(session: onnxruntime.InferenceSession, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -40,56 +46,83 @@ def logits(session: onnxruntime.InferenceSession, images: NDArray[np.uint8]) -> 
     return in_batches(lambda batch: session.run(["logits"], {"image": batch})[0], images)
 
 
-def predict(session: onnxruntime.InferenceSession, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The predicted label `int64 [N]` of each raw image `[N, height, width]`."""
-    labels: NDArray[np.int64] = logits(session, images).argmax(1)
-    return labels
+def energy(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The energy score `[N]` of logits `[N, classes]`: -log Σ exp(logit), high for out-of-distribution inputs.
+
+    Liu et al. (2020), "Energy-based out-of-distribution detection", NeurIPS 33.
+    """
+    result: NDArray[np.float64] = -np.logaddexp.reduce(logits.astype(np.float64), axis=1)
+    return result
+
+
+def energy_bound(logits: NDArray[np.float32]) -> float:
+    """The energy that 99.5 % of the training images stay below, from their logits `[N, classes]`."""
+    return round(float(np.quantile(energy(logits), 0.995)), 3)
+
+
+class Metadata(BaseModel):
+    """The metadata of an exported network, in whose file each value is text."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    model: str
+    label_names: Json[list[str]]
+    energy_bound: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier_files(cls, texts: dict[str, str]) -> dict[str, Any]:
+        """Earlier files have the bound with its sign turned."""
+        earlier = {"energy_bound": -float(texts["least_familiarity"])} if "least_familiarity" in texts else {}
+        return {**texts, **earlier}
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network and what its file says of it."""
+    """A network for images of `image_size` (height, width), and its metadata."""
 
     session: onnxruntime.InferenceSession
-    name: str
-    label_names: tuple[str, ...]
-    least_familiarity: float
+    metadata: Metadata
+    image_size: tuple[int, int]
 
-    def ask(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The probability of each label `[N, classes]` for raw images, and whether each is like the training images.
+    def classify(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The probabilities `[N, classes]` for raw images, and which of them `[N]` are out of distribution.
 
         Raises:
             PipelineError: the images are not `uint8 [N, height, width]` of the network's size, or there is none.
         """
-        self._demand_images(images)
-        both = in_batches(self._logits_and_probabilities, images)
-        return both[:, 1], familiarity(both[:, 0]) >= self.least_familiarity
-
-    def _demand_images(self, images: NDArray[np.uint8]) -> None:
-        height, width = self.session.get_inputs()[0].shape[1:]
-        if images.dtype != np.uint8 or images.shape[1:] != (height, width) or len(images) == 0:
+        if images.dtype != np.uint8 or images.shape[1:] != self.image_size or len(images) == 0:
+            expected = f"uint8 [N, {self.image_size[0]}, {self.image_size[1]}]"
             raise PipelineError(
-                f"{self.name} takes at least one image, as uint8 [N, {height}, {width}], "
-                f"not {images.dtype} {list(images.shape)}"
+                f"{self.metadata.model}: expected at least one image, as {expected}, not {images.dtype} {images.shape}"
             )
-
-    def _logits_and_probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """`[N, 2, classes]`."""
-        return np.stack(self.session.run(["logits", "probabilities"], {"image": images}), axis=1)
+        outputs = in_batches(lambda batch: np.stack(self.session.run(OUTPUTS, {"image": batch}), axis=1), images)
+        return outputs[:, 1], energy(outputs[:, 0]) > self.metadata.energy_bound
 
 
 def open_network(path: Path) -> Network:
-    """The network in an ONNX file that the export stage wrote.
+    """The network in an ONNX file that the export stage wrote, after a run on blank images.
 
     Raises:
-        PipelineError: the file cannot be read, or is none.
+        PipelineError: the file cannot be read, or holds something else.
     """
     try:
-        session = open_session(path.read_bytes())
-        said = session.get_modelmeta().custom_metadata_map
-        names = tuple(json.loads(said["label_names"]))
-        return Network(session, said["model"], names, float(said["least_familiarity"]))
+        content = read_regular(path)
     except OSError as error:
         raise PipelineError(f"{path}: cannot be read: {error.strerror}") from error
-    except (*REFUSALS, KeyError, ValueError) as error:
-        raise PipelineError(f"{path}: no ONNX file of this pipeline ({in_one_line(error)}): run dvc repro") from error
+    try:
+        session = open_session(content)
+        metadata = Metadata.model_validate(session.get_modelmeta().custom_metadata_map)
+        match inputs := [(each.name, each.type, *each.shape[1:]) for each in session.get_inputs()]:
+            case [("image", "tensor(uint8)", int(height), int(width))] if 0 < height * width <= MOST_PIXELS:
+                pass
+            case _:
+                raise ValueError(f"inputs {inputs}; expected an image, uint8 [N, height, width]")
+        outputs = session.run(OUTPUTS, {"image": np.zeros((2, height, width), np.uint8)})
+        expected = f"float32 {(2, len(metadata.label_names))}"
+        for name, output in zip(OUTPUTS, map(np.asarray, outputs), strict=True):
+            if f"{output.dtype} {output.shape}" != expected or not np.isfinite(output).all():
+                raise ValueError(f"{name} of two images: {output.dtype} {output.shape}; expected {expected}, finite")
+    except (*ONNXRUNTIME_ERRORS, ValueError) as error:  # an invalid value, also one that is not UTF-8, is the last
+        raise PipelineError(f"{path}: no ONNX file of this pipeline ({one_line(error)}): run dvc repro") from error
+    return Network(session, metadata, (height, width))

@@ -1,1 +1,1 @@
-"""The doors: each stage reads files, calls the rooms, writes files and publishes them to MLflow."""
+"""The stages: each reads files, calls the packages, writes files and publishes the results to MLflow."""

@@ -1,72 +1,77 @@
-"""Writes the model card of one exported model, from what the other stages reported."""
+"""Writes the model card of one exported model: what it is for, what it was made from, how good it is, where it fails.
 
-import csv
+After Mitchell et al. (2019), "Model cards for model reporting", FAT*. Every number is one of a report.
+"""
+
+from base64 import b64encode
+from io import StringIO
 from pathlib import Path
-from typing import Any
+
+import jinja2
+from markdown_it import MarkdownIt
+from ruamel.yaml import YAML
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.evaluation.model_card import Reports, Subject, model_card, to_html
-from mnist_pipeline.files import file_digest, read_json, write_text
+from mnist_pipeline.files import read_json, read_table, write_text
+from mnist_pipeline.formats import file_digest
 from mnist_pipeline.params import Params
-
-PICTURES = {
-    "Which label is taken for which": "confusion.png",
-    "Whether its confidence is right": "reliability.png",
-    "Accuracy on images that were changed": "robustness.png",
-    "Its most confident mistakes": "mistakes.png",
-}
-"""Of the evaluation, with what the card says above each."""
 
 
 def run(params: Params, model: str) -> None:
-    """Writes the card as Markdown and as a page, and adds both to the row of `model` in MLflow.
+    """Write the card as Markdown and as a page with its pictures in it, and add both to the run of `model` in MLflow.
 
     Raises:
         PipelineError: a report is missing.
     """
-    from mnist_pipeline.tracking.publish import publish_card
+    from mnist_pipeline.tracking.publish import publish
 
-    reports = Reports(
-        validate=_report(paths.VALIDATION),
-        train=_report(paths.report("train", model)),
-        evaluate=_report(paths.report("evaluate", model)),
-        export=_report(paths.report("export", model)),
-        compare=_report(paths.COMPARISON),
-    )
-    subject = _subject(params, model, reports)
-    card = model_card(subject, reports)
-    pictures = {title: (paths.report("evaluate", model) / name).read_bytes() for title, name in PICTURES.items()}
-    page = paths.model_card(model).with_suffix(".html")
-    write_text(paths.model_card(model), card)
-    write_text(page, to_html(card, f"Model card: {model}", pictures))
-    console.say(f"card {model}: {page}")
-    publish_card(params, model)
-
-
-def _report(folder: Path) -> Any:
-    path = folder / "metrics.json"
-    if not path.exists():
-        raise PipelineError(f"{path}: missing: run dvc repro first")
-    return read_json(path)
-
-
-def _label_names(table: Path) -> list[str]:
-    """In their order, which the metrics, sorted by name, do not keep."""
-    with table.open(newline="", encoding="utf-8") as lines:
-        return [row["label"] for row in csv.DictReader(lines)]
-
-
-def _subject(params: Params, model: str, reports: Reports) -> Subject:
+    evaluation = paths.report("evaluate", model)
+    if not (findings := evaluation / "findings.md").exists():
+        raise PipelineError(f"{findings}: missing: run dvc repro, or dvc pull")
+    numbers = dict.fromkeys(("difference", "difference_low", "difference_high", "p_value"), float)
+    pairs = read_table(paths.COMPARISON / "tables/pairs.csv", {"model": str, "other": str, **numbers})
     files = [path for path in (paths.weights(model), paths.onnx(model), paths.int8(model)) if path.exists()]
-    return Subject(
-        model=model,
-        dataset=params.data.dataset,
-        label_names=_label_names(paths.report("evaluate", model) / "per_class.csv"),
-        intended_use=params.card.intended_use,
-        out_of_scope=params.card.out_of_scope,
-        settings=params.train.model_dump(include={"seed", "validation_size"}) | params.training(model).model_dump(),
-        files={str(path): file_digest(path, "md5") for path in files},
-        confidence=params.evaluate.confidence,
-        int8_confidence=1 - params.export.significance,
+    settings = params.train.model_dump(include={"seed", "validation_share"}) | params.training(model).model_dump()
+    yaml, text = YAML(typ="safe", pure=True), StringIO()
+    yaml.default_flow_style, yaml.width = None, 200  # a group of plain values takes one line
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment] # declared as None
+    yaml.dump(settings, text)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    environment.filters["number"] = lambda value, style: format(value + 0, style)  # a missing one cannot be added to
+    try:
+        card = environment.get_template("model_card.md.j2").render(
+            model=model,
+            params=params,
+            validation=read_json(paths.VALIDATION / "facts.json"),
+            verdict=read_json(paths.VERDICT),
+            train=read_json(paths.report("train", model) / "metrics.json"),
+            test=read_json(evaluation / "metrics.json"),
+            findings=findings.read_text(encoding="utf-8"),
+            export=read_json(paths.report("export", model) / "metrics.json"),
+            details=read_json(paths.report("export", model) / "details.json"),
+            comparison=read_json(paths.COMPARISON / "metrics.json"),
+            pairs=pairs[(pairs["model"] == model) | (pairs["other"] == model)].to_dict("records"),
+            network=paths.onnx(model),
+            files={path: file_digest(path, "md5") for path in files},
+            settings=text.getvalue(),
+        )
+    except jinja2.UndefinedError as error:
+        raise PipelineError(f"the reports of {model} lack a number of its card ({error}): run dvc repro") from error
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card)
+    for picture in sorted((evaluation / "figures").glob("*.png")):
+        content = b64encode(picture.read_bytes()).decode()
+        body = body.replace(f'src="figures/{picture.name}"', f'src="data:image/png;base64,{content}"')
+    page = environment.get_template("model_card.html.j2").render(title=f"Model card: {model}", body=body)
+    target = paths.model_card(model)
+    write_text(target, card.replace("](figures/", f"](../../evaluate/{model}/figures/"))
+    write_text(target.with_suffix(".html"), page)
+    console.info(f"card {model}: {target.with_suffix('.html')}")
+    publish(params, "card", model)

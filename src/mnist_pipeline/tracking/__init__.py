@@ -1,1 +1,1 @@
-"""The view that MLflow gives of the files; the only room that imports mlflow."""
+"""MLflow's view of the files; the only package that imports mlflow."""

@@ -1,25 +1,36 @@
-"""Where the rows live, told without MLflow, which takes long to import."""
+"""Where the tracking store is, found without importing MLflow, which takes seconds."""
 
 import os
-import re
 from pathlib import Path
+from urllib.parse import quote, unquote
+
+
+def root() -> Path:
+    """The repository, also where DVC runs an experiment in a copy of it, which it deletes afterwards."""
+    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI` where it is set, else the SQLite file of the repository.
+    """`MLFLOW_TRACKING_URI`, its relative path starting at the root, else the SQLite file of the repository."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlruns/mlflow.db"
+    if file := database(uri):
+        return sqlite_uri(file) + "".join(uri.partition("?")[1:])
+    relative = uri.startswith(("file:", "./", "../")) and not uri.startswith("file:/")
+    return (root() / uri.removeprefix("file:")).as_uri() if relative else uri
 
-    DVC runs an experiment in a copy of the repository and says in `DVC_ROOT` where the repository itself is.
+
+def database(uri: str) -> Path | None:
+    """The file that a SQLite address names; None for servers and for databases in memory."""
+    scheme, _, rest = uri.partition(":///")
+    path = unquote(rest.partition("?")[0])
+    is_file = scheme in ("sqlite", "sqlite+pysqlite") and path not in ("", ":memory:")
+    return Path(os.path.normpath(root() / path)) if is_file else None
+
+
+def sqlite_uri(file: Path) -> str:
+    """The address of a SQLite file, whatever characters its path has.
+
+    With `sqlite:///` before encoded characters, MLflow 3.17 would make a folder of the encoded name too.
     """
-    root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root}/mlruns/mlflow.db"
-
-
-def is_made() -> bool:
-    """Whether the store is there; of a server, that is taken for granted."""
-    uri = tracking_uri()
-    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
-
-
-def without_secrets(text: str) -> str:
-    """The same text, with the user and the password of an address left out."""
-    return re.sub(r"://\S+@", "://…@", text)
+    path = quote(str(file), safe=" /")
+    return f"{'sqlite' if path == str(file) else 'sqlite+pysqlite'}:///{path}"

@@ -1,23 +1,28 @@
-"""MLflow's model registry: versions of a model, and the aliases that say which of them is in use."""
+"""MLflow's model registry: versions of a model, and the aliases of those that are in use.
+
+It is a view of git's tags (`history.tags`): what it lacks of them is written again.
+"""
 
 import re
-from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from filelock import FileLock
 from mlflow.artifacts import download_artifacts
-from mlflow.entities import LoggedModel, LoggedModelStatus
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 
+from mnist_pipeline import console, paths
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.tracking.model import REGISTERED, ROW
-from mnist_pipeline.tracking.store import open_store, told_in_one_line
+from mnist_pipeline.history import revisions
+from mnist_pipeline.history.git import NoRepositoryError
+from mnist_pipeline.history.tags import CHAMPION, ModelTags, read_tags
+from mnist_pipeline.tracking.onnx_model import REGISTERED, find_network, log_network, run_of
+from mnist_pipeline.tracking.store import errors_in_one_line, open_store
 
-CHAMPION = "champion"
 PREVIOUS = "previous"
-MOST = 1000
-"""Names of models that are looked through."""
 MOST_CHARACTERS = 5000
 """Of a version's description: the width of MLflow's column, which PostgreSQL insists on."""
 ELSEWHERE = "\nThe rest of the card, and its pictures, are in the folder card of the run's artifacts.\n"
@@ -26,42 +31,46 @@ ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<versio
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """A version of a model: its name, number and aliases, and the MD5 of its ONNX file."""
+    """A version of a model: its name, number and aliases, the MD5 of its ONNX file, and its tag in git."""
 
     name: str
     version: str
     aliases: tuple[str, ...]
     md5: str
+    tag: str
 
 
 class Registry:
     """The registry of the store that holds an experiment; its methods raise `PipelineError` where MLflow fails."""
 
     def __init__(self, experiment: str) -> None:
-        with told_in_one_line():
+        with errors_in_one_line():
             store = open_store(experiment)
         self._client, self._experiment = store.client, store.models
 
     def versions(self, name: str) -> list[RegisteredVersion]:
         """All versions of a model, newest first; none where the registry does not know it."""
-        with told_in_one_line():
-            if not self._client.search_registered_models(f"name = '{name}'"):
-                return []
-            aliases = self._client.get_registered_model(name).aliases
-            found = [_version(entry, aliases) for entry in self._client.search_model_versions(f"name = '{name}'")]
+        found = []
+        with errors_in_one_line():
+            for registered in self._client.search_registered_models(f"name = '{name}'"):
+                for entry in self._client.search_model_versions(f"name = '{name}'"):
+                    number, tags = str(entry.version), entry.tags
+                    aliases = sorted(alias for alias, of in registered.aliases.items() if str(of) == number)
+                    md5, tag = tags.get("dvc.md5", ""), tags.get("git.tag", "")
+                    found.append(RegisteredVersion(name, number, tuple(aliases), md5, tag))
         return sorted(found, key=lambda version: int(version.version), reverse=True)
 
     def versions_of(self, md5: str) -> list[RegisteredVersion]:
         """The versions, of any name, that are an ONNX file with this MD5."""
-        with told_in_one_line():
-            names = [model.name for model in self._client.search_registered_models(max_results=MOST)]
-        return [version for name in names for version in self.versions(name) if version.md5 == md5 != ""]
+        with errors_in_one_line():
+            names = {entry.name for entry in self._client.search_model_versions(f"tags.`dvc.md5` = '{md5}'")}
+        return [version for name in sorted(names) for version in self.versions(name) if version.md5 == md5]
 
     def find_alias(self, name: str, alias: str) -> RegisteredVersion | None:
         return next((version for version in self.versions(name) if alias in version.aliases), None)
 
     def find_address(self, address: str) -> RegisteredVersion:
-        """What `models:/<name>@<alias>` or `models:/<name>/<version>` means.
+        """The version that `models:/<name>@<alias>` or `models:/<name>/<version>` names.
 
         Raises:
             PipelineError: it is no such address, or there is no such version.
@@ -74,63 +83,99 @@ class Registry:
                 return version
         raise PipelineError(f"{address}: MLflow's registry has no such version; mnist-pipeline promote makes one")
 
-    def find_model(self, md5: str) -> LoggedModel:
-        """The model that the row of an ONNX file shows.
-
-        Raises:
-            PipelineError: there is none.
-        """
-        with told_in_one_line():
-            found = self._client.search_logged_models([self._experiment], f"tags.`dvc.md5` = '{md5}'")
-        for model in found:
-            if model.status == LoggedModelStatus.READY:
-                return model
-        raise PipelineError("MLflow has no row of this ONNX file: run mnist-pipeline sync")
-
-    def register(self, name: str, model: LoggedModel, tags: Mapping[str, str], card: str) -> RegisteredVersion:
-        """A new version of `name`, without an alias; its description is the model card, as far as there is room."""
-        with told_in_one_line():
-            self._make_name(name)
-            made = self._client.create_model_version(
-                name,
-                model.artifact_location,  # its address, models:/<id>, MLflow would look for in its default store
-                model.tags[ROW],
-                tags={**tags, "dvc.md5": model.tags["dvc.md5"]},
-                description=shortened(card, MOST_CHARACTERS),
-                model_id=model.model_id,
-            )
-            self._client.set_logged_model_tags(model.model_id, {REGISTERED: f"{name}/{made.version}"})
-        return _version(made, {})
-
-    def _make_name(self, name: str) -> None:
-        if self._client.search_registered_models(f"name = '{name}'"):
-            return
-        try:
-            self._client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # then another client was first
-                raise
-
-    def set_champion(self, chosen: RegisteredVersion, former: RegisteredVersion | None) -> None:
-        """Gives a version the alias `champion`; the one that had it becomes `previous`."""
-        with told_in_one_line():
-            self._client.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
-            if former is None:
-                return
-            try:
-                self._client.set_registered_model_alias(chosen.name, PREVIOUS, former.version)
-            except BaseException:
-                self._client.set_registered_model_alias(chosen.name, CHAMPION, former.version)
-                raise
+    def has_network(self, md5: str) -> bool:
+        """Whether MLflow shows an ONNX file with this MD5."""
+        with errors_in_one_line():
+            return find_network(self._client, self._experiment, md5) is not None
 
     def fetch_network(self, version: RegisteredVersion, folder: Path) -> Path:
-        """Brings the ONNX file of a version into a folder; returns where it is."""
-        with told_in_one_line():
+        """Bring the ONNX file of a version into a folder; returns where it is."""
+        with errors_in_one_line():
             address = self._client.get_model_version_download_uri(version.name, version.version)
             local = download_artifacts(address, dst_path=str(folder), tracking_uri=self._client.tracking_uri)
         for network in Path(local).rglob("*.onnx"):
             return network
         raise PipelineError(f"{version.name} version {version.version}: holds no ONNX file: give {CHAMPION} to another")
+
+    def set_champion(self, chosen: RegisteredVersion, former: RegisteredVersion | None) -> None:
+        """Give a version the alias `champion`; the one that had it becomes `previous`."""
+        with errors_in_one_line():
+            if former:  # first: both aliases on one version show that this was interrupted
+                self._client.set_registered_model_alias(chosen.name, PREVIOUS, former.version)
+            self._client.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
+
+    def rebuild(self, name: str, tags: ModelTags) -> None:
+        """Write the versions and aliases that git's tags name and MLflow lacks, and print them.
+
+        The ONNX files come from DVC's cache or its remote; a version whose file is in neither is left out.
+        """
+        with errors_in_one_line():
+            known = self._client.search_model_versions(f"name = '{name}'")
+        numbers = {(entry.tags.get("git.tag"), entry.tags.get("git.commit")): str(entry.version) for entry in known}
+        taken = {alias for version in self.versions(name) for alias in version.aliases}
+        for tag, commit in tags.versions.items():
+            if (tag, commit) in numbers:
+                continue
+            with TemporaryDirectory() as folder:
+                try:
+                    network, md5, card = _files_of(name, tag, Path(folder))
+                except PipelineError as error:
+                    console.warn(f"{tag} left out of MLflow's registry: {error}")
+                    continue
+                with errors_in_one_line():
+                    described = {"git.commit": commit, "git.tag": tag, "dvc.md5": md5}
+                    numbers[tag, commit] = self._register(name, network, described, shortened(card, MOST_CHARACTERS))
+            console.info(f"registry: models:/{name}/{numbers[tag, commit]} is {tag}")
+        for alias, chosen in ((CHAMPION, tags.champion), (PREVIOUS, tags.previous)):
+            number = numbers.get((chosen, tags.versions.get(chosen or "")))
+            if number and alias not in taken:
+                with errors_in_one_line():
+                    self._client.set_registered_model_alias(name, alias, number)
+                console.info(f"registry: models:/{name}@{alias} is {chosen}")
+
+    def _register(self, name: str, network: Path, tags: dict[str, str], description: str) -> str:
+        """Make a version, without an alias; returns its number."""
+        model = find_network(self._client, self._experiment, tags["dvc.md5"])
+        if model is None:
+            model = log_network(self._client, self._experiment, name, network)
+            self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+        self._client.set_logged_model_tags(model.model_id, {REGISTERED: tags["git.tag"]})
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = self._client.create_model_version(
+            name,
+            model.artifact_location,  # its address, models:/<id>, MLflow would look for in its default store
+            run_of(model),
+            tags=tags,
+            description=description,
+            # of a model without a run MLflow 3.17 looks for the run in its default store
+            model_id=model.model_id if run_of(model) else None,
+        )
+        return str(made.version)
+
+
+def rebuild_registry(experiment: str) -> None:
+    """Write the versions and aliases of all models that git's tags name and MLflow lacks.
+
+    Raises:
+        PipelineError: git, DVC or MLflow fails.
+    """
+    try:
+        tagged = read_tags()
+    except NoRepositoryError:
+        return
+    with one_promotion_at_a_time():
+        for name, tags in tagged.items():
+            Registry(experiment).rebuild(name, tags)
+
+
+def one_promotion_at_a_time() -> AbstractContextManager[object]:
+    """Keep other processes of this clone from changing versions and aliases."""
+    paths.PROMOTION_LOCK.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(paths.PROMOTION_LOCK)
 
 
 def shortened(card: str, most: int) -> str:
@@ -143,6 +188,18 @@ def shortened(card: str, most: int) -> str:
     return kept
 
 
-def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> RegisteredVersion:
-    own = sorted(alias for alias, version in aliases.items() if str(version) == str(entry.version))
-    return RegisteredVersion(entry.name, str(entry.version), tuple(own), entry.tags.get("dvc.md5", ""))
+def _files_of(name: str, tag: str, folder: Path) -> tuple[Path, str, str]:
+    """The ONNX file of a version, its MD5, and the text of its model card, as far as DVC has them."""
+    from mnist_pipeline.history.cache import Cache  # DVC takes a second to import
+
+    cache, outputs = Cache(), revisions.at(tag).outputs
+    network, card = str(paths.onnx(name)), str(paths.model_card(name))
+    wanted = {path: outputs[path] for path in (network, card) if path in outputs}
+    if missing := cache.missing(wanted):
+        cache.fetch({path: wanted[path] for path in missing})
+    at_hand = wanted.keys() - cache.missing(wanted)
+    if network not in at_hand:
+        raise PipelineError(f"{network} of this version is neither in DVC's cache nor in its remote")
+    cache.place({path: wanted[path] for path in at_hand}, folder)
+    text = (folder / card).read_text(encoding="utf-8", errors="replace") if card in at_hand else ""
+    return folder / network, wanted[network], text

@@ -6,47 +6,40 @@ import subprocess
 import sys
 
 from mnist_pipeline import console
-from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.tracking.address import tracking_uri, without_secrets
-from mnist_pipeline.tracking.store import RESULTS, open_store
+from mnist_pipeline.errors import PipelineError, one_line
+from mnist_pipeline.tracking.address import tracking_uri
+from mnist_pipeline.tracking.store import RESULTS, errors_in_one_line, open_store
 
 HOST = "127.0.0.1"
 
 
 def serve(experiment: str, port: int) -> None:
-    """Runs MLflow's pages in the foreground until Ctrl-C.
-
-    One worker and no job runner: the pages start sooner, and nobody here uses the jobs.
+    """Run MLflow's pages in the foreground until Ctrl-C.
 
     Raises:
-        PipelineError: the tracking store is a server already, or the pages could not be served.
+        PipelineError: the store is a server already or cannot be opened, or the pages cannot be served.
     """
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
-        address = without_secrets(uri)
-        raise PipelineError(f"MLFLOW_TRACKING_URI names the server {address}: open that address in a browser")
-    _demand_free(port)
-    store = open_store(experiment)
-    table = f"http://{HOST}:{port}/#/experiments/{store.models}/runs?viewStateShareKey={RESULTS}"
-    console.say(f"The trained models and their results: {table}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with subprocess.Popen(command, env=environment) as server:
-        try:
-            code = server.wait()
-        except KeyboardInterrupt:
-            server.terminate()
-            return
-    if code != 0:
-        raise PipelineError(f"the MLflow pages ended with exit code {code}; what MLflow printed above says why")
-
-
-def _demand_free(port: int) -> None:
-    """MLflow itself ends with code 0 where another program has the port."""
-    with socket.socket() as listener:
+        raise PipelineError(f"MLFLOW_TRACKING_URI names the server {one_line(uri)}: open that address in a browser")
+    with socket.socket() as listener:  # MLflow itself ends with code 0 where another program has the port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
         except OSError as error:
             raise PipelineError(f"port {port}: {error.strerror}: try another: make ui PORT={port + 1}") from error
+    with errors_in_one_line():
+        store = open_store(experiment)
+    table = f"http://{HOST}:{port}/#/experiments/{store.models}/runs?viewStateShareKey={RESULTS}"
+    console.info(f"The trained models and their results: {table}")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    command += ["--host", HOST, "--port", str(port), "--workers", "1"]  # one, and no jobs: the pages start sooner
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with subprocess.Popen(command, env=environment) as server:
+        try:
+            code = server.wait()
+        except KeyboardInterrupt:
+            return server.terminate()
+    if code != 0:
+        raise PipelineError(f"the MLflow pages ended with exit code {code}: see what MLflow printed above")
+    return None

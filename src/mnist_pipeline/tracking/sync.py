@@ -1,174 +1,135 @@
-"""Writes the rows that MLflow lacks, from what DVC has recorded and keeps: MLflow is a view of that.
+"""Writes the runs that MLflow lacks, from what DVC has recorded and keeps: MLflow is a view of that.
 
-A row that `sync` writes is the one that the stages would have logged, but for its times and its tag `source`.
+A run that `sync` writes is the one that the stages would have written, but for its times and its tag `source`.
 Latencies and Data Docs, which are in no file of DVC's, it does not have.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from mnist_pipeline import console, paths
-from mnist_pipeline.files import read_json
+from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.files import read_table
 from mnist_pipeline.history.cache import Cache
-from mnist_pipeline.history.lock import LockedStage, merge
+from mnist_pipeline.history.lock import Lock, merge
 from mnist_pipeline.history.revisions import Revision
-from mnist_pipeline.tracking import content, origin, rows
-from mnist_pipeline.tracking.alive import close_dead_runs
-from mnist_pipeline.tracking.comparison_rows import add_comparison_row
-from mnist_pipeline.tracking.content import Part, Version
-from mnist_pipeline.tracking.data_rows import add_data_row
-from mnist_pipeline.tracking.store import Store, open_store, told_in_one_line
+from mnist_pipeline.tracking import legacy, origin, registry, results, runs
+from mnist_pipeline.tracking.results import RunUpdate, Snapshot
+from mnist_pipeline.tracking.store import Store, errors_in_one_line, open_store
 
-NAMED = 3
-"""How many missing files a message names."""
-RAW, GATE = str(paths.RAW), str(paths.VALIDATION / "metrics.json")
-COMPARISON = str(paths.COMPARISON / "metrics.json")
+NAMED = 3  # missing files in a message
+RAW = str(paths.RAW)
 
 
-LATER_PARTS: Mapping[str, Callable[[Version, str], Part]] = {
-    "evaluate": content.evaluation,
-    "export": lambda version, model: content.export(version, model, {}),
-    "card": content.card,
-}
+def sync(experiment: str, revisions: Sequence[Revision], cache: Cache, pull: bool) -> bool:
+    """Add to the store what it lacks of each revision, and report whether nothing was left out.
+
+    Of the same weights, the first revision is shown. Files that are not in DVC's cache are fetched with `pull`; without
+    it their runs are left out.
+
+    Raises:
+        PipelineError: MLflow or the remote fails; what was written stays, and the same command resumes.
+    """
+    with errors_in_one_line():
+        work = _Sync(open_store(experiment), cache, pull)
+        for revision in revisions:
+            for name in revision.lock:
+                if name.partition("@")[0] in ("download", "validate", "train", "compare"):
+                    work.add(revision, name)
+        runs.close_dead_runs(work.store)
+    registry.rebuild_registry(experiment)
+    for line in work.left_out:
+        console.info(f"sync: left out {line}")
+    if work.left_out and not pull:
+        console.info("sync: --pull fetches what the DVC remote has")
+    console.info(f"sync: {work.written} runs written, {work.complete} complete, {len(work.left_out)} left out")
+    return not work.left_out
 
 
 @dataclass
-class Outcome:
-    """The names of the rows that were written, how many needed nothing, and which were left out and why."""
-
-    written: list[str] = field(default_factory=list)
-    complete: int = 0
-    left_out: list[str] = field(default_factory=list)
-
-
-def sync(experiment: str, revisions: Sequence[Revision], cache: Cache, pull: bool) -> Outcome:
-    """Adds to the store what it lacks of each revision; of the same weights, the first revision is shown.
-
-    Files that are not in DVC's cache are fetched with `pull`; without it their rows are left out.
-
-    Raises:
-        PipelineError: MLflow or the remote fails; what was written stays, and the same again goes on.
-    """
-    with told_in_one_line():
-        store = open_store(experiment)
-        close_dead_runs(store.client)
-        work = _Sync(store, cache, pull)
-        for revision in revisions:
-            work.add(revision)
-    return work.outcome
-
-
 class _Sync:
     """One walk through revisions."""
 
-    def __init__(self, store: Store, cache: Cache, pull: bool) -> None:
-        self._store = store
-        self._cache = cache
-        self._pull = pull
-        self._seen: set[str] = set()
-        self.outcome = Outcome()
+    store: Store
+    cache: Cache
+    pull: bool
+    written: int = 0
+    complete: int = 0
+    left_out: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
 
-    def add(self, revision: Revision) -> None:
-        for name in revision.lock:
-            kind, _, model = name.partition("@")
-            title = f"{name}, {revision}"
-            try:
-                if kind in ("download", "validate"):
-                    self._add_data(title, revision, kind)
-                elif kind == "train":
-                    self._add_model(title, revision, model)
-                elif kind == "compare":
-                    self._add_comparison(title, revision)
-            except KeyError as error:
-                self.outcome.left_out.append(f"{title}: another version of the pipeline recorded it, without {error}")
-
-    def _add_data(self, title: str, revision: Revision, kind: str) -> None:
-        stage = revision.lock[kind]
-        files = stage.outputs if kind == "download" else {RAW: stage.dependencies[RAW], GATE: stage.outputs[GATE]}
-        with self._version(title, revision, [stage], files, files[RAW]) as version:
-            if version:
-                if kind == "download":
-                    part = content.download(version)
-                else:
-                    part = content.validation(version, read_json(version.root / GATE)["facts"], None)
-                self._count(title, add_data_row(self._store, version, part, "FINISHED", "sync"))
-
-    def _add_model(self, title: str, revision: Revision, model: str) -> None:
-        weights = str(paths.weights(model))
-        train = revision.lock[f"train@{model}"]
-        later = {
-            name: stage
-            for name in rows.LATER_STAGES
-            if (stage := revision.lock.get(f"{name}@{model}"))
-            and stage.dependencies.get(weights) == train.outputs[weights]  # else it is of older weights
-        }
-        files = {RAW: train.dependencies[RAW], **train.outputs}
-        for stage in later.values():
-            files |= stage.outputs
-        with self._version(title, revision, [train, *later.values()], files, files[weights]) as version:
-            if version is None:
-                return
-            row, wrote = rows.find_or_make_row(self._store, version, model)
-            for name in later:
-                part = LATER_PARTS[name](version, model)
-                if rows.lacks(row, part, newest=revision.commit is None):
-                    rows.add_part(self._store, version, model, part)
-                    wrote = True
-            self._count(title, wrote)
-
-    def _add_comparison(self, title: str, revision: Revision) -> None:
-        stage = revision.lock["compare"]
-        files = {RAW: stage.dependencies[RAW], **stage.outputs}
-        evaluated = {}
-        for model in stage.values["models"]:
-            evaluation = revision.lock[f"evaluate@{model}"]
-            weights = str(paths.weights(model))
-            files[weights] = evaluation.dependencies[weights]
-            evaluated[model] = evaluation.outputs[str(paths.report("evaluate", model) / "predictions.csv")]
-        stages = [revision.lock["validate"], stage]  # the gate's parameters name the data set
-        with self._version(title, revision, stages, files, stage.outputs[COMPARISON]) as version:
-            if version and content.compared(version) == evaluated:  # else it is of older predictions
-                part = content.comparison(version)
-                self._count(title, add_comparison_row(self._store, version, part, "sync"))
-
-    @contextmanager
-    def _version(
-        self, title: str, revision: Revision, stages: Sequence[LockedStage], files: Mapping[str, str], made: str
-    ) -> Iterator[Version | None]:
-        """The files of a revision in a folder of their own; nothing where they are not at hand or were seen before.
-
-        `made` is the MD5 of what the row is of: the oldest commit that records it is where it comes from.
-        """
+    def add(self, revision: Revision, name: str) -> None:
+        """Write the run of a recorded stage with what later stages made of its result, from files in a new folder."""
+        title, lock, (stage, _, model) = f"{name}, {revision}", revision.lock, name.partition("@")
+        known = {**lock[name].dependencies, **lock[name].outputs}
+        result = {"train": str(paths.weights(model)), "compare": str(paths.COMPARISON / "metrics.json")}.get(stage, RAW)
+        for path in (result, RAW):
+            if path not in known:
+                return self.left_out.append(f"{title}: {paths.LOCK} does not record {path}")
+        stages = [name]
+        if stage == "train":  # later stages that ran with other weights have nothing to add
+            later = [f"{later}@{model}" for later in results.LATER_STAGES]
+            stages += [each for each in later if each in lock and lock[each].dependencies.get(result) == known[result]]
+        files = {path: md5 for each in stages for path, md5 in lock[each].outputs.items()}
+        recorded = {RAW: known[RAW], **files}
+        if stage == "compare":  # its run names the weights that were evaluated
+            evaluated = [each.dependencies for other, each in lock.items() if other.startswith("evaluate@")]
+            weights = paths.weights("").name
+            recorded |= {path: md5 for read in evaluated for path, md5 in read.items() if path.endswith(weights)}
+        if "validate" in lock and lock["validate"].dependencies.get(RAW) == known[RAW]:
+            files |= {path: md5 for path, md5 in lock["validate"].outputs.items() if path == str(paths.VERDICT)}
         values: dict[str, Any] = {}
-        for stage in stages:
-            merge(values, stage.values)
-        identity = json.dumps([files, values], sort_keys=True)
-        if identity in self._seen or not self._at_hand(title, revision, files):
-            yield None
-            return
-        self._seen.add(identity)
-        with TemporaryDirectory() as folder:
-            self._cache.place(files, Path(folder))
-            yield Version(values, origin.of(revision, made), Path(folder))
+        for each in [*lock, *reversed(stages)]:
+            merge(values, lock[each].values)
 
-    def _at_hand(self, title: str, revision: Revision, files: Mapping[str, str]) -> bool:
-        missing = self._cache.missing(files)
-        if missing and self._pull:
-            self._cache.fetch({path: files[path] for path in missing})
-            missing = self._cache.missing(files)
-        if missing:
+        identity = json.dumps([stages, recorded, values], sort_keys=True)
+        if identity in self.seen:
+            return None
+        if missing := self._missing(files):
             more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-            self.outcome.left_out.append(f"{title}: not in DVC's cache: {', '.join(missing[:NAMED])}{more}")
-        return not missing
+            return self.left_out.append(f"{title}: not in DVC's cache: {', '.join(missing[:NAMED])}{more}")
+        self.seen.add(identity)
+        with TemporaryDirectory() as folder:
+            self.cache.place(files, Path(folder))
+            snapshot = Snapshot(values, origin.of(revision, known[result]), Path(folder), recorded)
+            try:
+                updates = _updates(snapshot, lock, stages, model)
+            except PipelineError as error:  # another release recorded it, or somebody changed the cache
+                return self.left_out.append(f"{title}: {error}")
+            if not updates:
+                return None
+            if stage == "train":
+                newest = revision.commit is None
+                wrote = runs.write_model_run(self.store, snapshot, model, updates, lacking=True, newest=newest)
+            else:
+                wrote = runs.write_once(self.store, stage, snapshot, updates[0], "sync")
+        self.complete += not wrote
+        self.written += wrote
+        return console.info(f"sync: wrote the run of {title}") if wrote else None
 
-    def _count(self, title: str, wrote: bool) -> None:
-        if wrote:
-            self.outcome.written.append(title)
-            console.say(f"sync: wrote the row of {title}")
-        else:
-            self.outcome.complete += 1
+    def _missing(self, files: Mapping[str, str]) -> list[str]:
+        missing = self.cache.missing(files)
+        if missing and self.pull:
+            self.cache.fetch({path: files[path] for path in missing})
+            missing = self.cache.missing(files)
+        return missing
+
+
+def _updates(snapshot: Snapshot, lock: Lock, stages: Sequence[str], model: str) -> list[RunUpdate]:
+    """What the run of the first stage shows; nothing of a comparison of older predictions."""
+    if stages[0] == "download":
+        return [results.download(snapshot)]
+    if stages[0] == "validate":
+        return [results.validation(snapshot, legacy.facts(snapshot.root))]
+    if model:
+        later = [results.later(snapshot, stage.partition("@")[0], model) for stage in stages[1:]]
+        return [results.training(snapshot, model), *later]
+    folder = snapshot.root / paths.COMPARISON
+    tables = [path for path in (folder / "tables/models.csv", folder / "models.csv") if path.exists()]
+    compared = {md5 for table in tables for md5 in read_table(table, {"predictions_md5": str})["predictions_md5"]}
+    recorded = {md5 for name, stage in lock.items() if name.startswith("evaluate@") for md5 in stage.outputs.values()}
+    return [results.comparison(snapshot)] if compared and compared <= recorded else []

@@ -1,119 +1,98 @@
-"""What a training keeps on disk while it runs, so that it can go on after it was killed."""
+"""What a training keeps on disk while it runs, so that the same command resumes it after it was killed."""
 
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import write_bytes
+from mnist_pipeline.files import read_regular, write_bytes
 
-SECONDS = 5.0
-"""How much work a kill costs at most, besides what is done between two looks at the clock."""
-KEPT = 8
-"""Other files of trainings that never ended, of which the newest are kept."""
+KEPT_SECONDS = 30 * 24 * 3600
+"""How long a checkpoint of a training that never ended is kept."""
 DIGEST_BYTES = 32
-FACTS = "facts"
+TENSOR, CHANNELS_LAST, ITEMS, STATE = "tensor", "channels_last", "items", "state"
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A moment of a training: tensors by name, and what goes into JSON."""
+class Checkpoint:
+    """The one checkpoint file of one training: SHA-256 of a safetensors file, then that file.
 
-    tensors: dict[str, Tensor]
-    facts: dict[str, Any]
-
-    def to_bytes(self) -> bytes:
-        """SHA-256 of a safetensors file, and that file."""
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        content = save(tensors, {FACTS: json.dumps(self.facts)})
-        return hashlib.sha256(content).digest() + content
-
-    @staticmethod
-    def from_bytes(stored: bytes) -> "Snapshot":
-        """What `to_bytes` wrote.
-
-        Raises:
-            ValueError: it is something else, or damaged.
-        """
-        digest, content = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
-        if hashlib.sha256(content).digest() != digest:
-            raise ValueError("its checksum is wrong")
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return Snapshot(load(content), json.loads(header["__metadata__"][FACTS]))
-
-
-class Checkpoints:
-    """The one checkpoint of one training.
-
-    Its file's name is a digest of `origin`, which tells everything that the weights depend on: a checkpoint of another
-    training is never found. `warn` hears one line of what went wrong; nothing here ends a training.
+    Its name is a digest of `identity`, all that the weights depend on, so that no other training finds it. Nothing
+    here ends a training: `warn` gets one line of what went wrong.
     """
 
-    def __init__(
-        self, folder: Path, origin: dict[str, Any], warn: Callable[[str], None], seconds: float = SECONDS
-    ) -> None:
-        name = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
-        self._path = folder / f"{name[:32]}.checkpoint"
+    def __init__(self, folder: Path, identity: Mapping[str, Any], warn: Callable[[str], None]) -> None:
+        name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        self.path = folder / f"{name[:32]}.checkpoint"
         self._warn = warn
-        self._seconds = seconds
-        self._saved_at = time.monotonic()
-        self._warned = False
+        self._writable = True
 
-    def is_due(self) -> bool:
-        return time.monotonic() - self._saved_at >= self._seconds
-
-    def save(self, snapshot: Snapshot) -> None:
-        """Replaces the checkpoint, whole or not at all."""
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint, whole or not at all; `state` nests mappings, lists, tensors, numbers and text."""
+        tensors: dict[str, Tensor] = {}
+        outline = json.dumps(_as_json(state, tensors))
+        content = save(tensors, {STATE: outline})
         try:
-            write_bytes(self._path, snapshot.to_bytes())
+            write_bytes(self.path, hashlib.sha256(content).digest() + content)
         except PipelineError as error:
-            if not self._warned:
-                self._warn(f"warning: no checkpoint is kept: {error}")
-            self._warned = True
-        self._saved_at = time.monotonic()
+            if self._writable:
+                self._warn(f"no checkpoint is kept: {error}")
+            self._writable = False
 
-    def load(self) -> bytes:
-        """The checkpoint as bytes that `Snapshot.from_bytes` reads, or none; a damaged one is set aside."""
+    def load(self) -> dict[str, Any] | None:
+        """What was saved last, its tensors on the CPU, or None where nothing usable is there."""
         try:
-            stored = self._path.read_bytes()
-            Snapshot.from_bytes(stored)
+            stored = read_regular(self.path)
+            digest, content = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
+            if hashlib.sha256(content).digest() != digest:
+                raise ValueError("its checksum is wrong")
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            state: dict[str, Any] = _from_json(json.loads(header["__metadata__"][STATE]), load(content))
+            return state
         except FileNotFoundError:
-            return b""
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            self._set_aside(error)
-            return b""
-        finally:
-            self._remove_oldest()
-        return stored
+            return None
+        except (OSError, ValueError, SafetensorError) as error:
+            self._warn(f"{self.path}: the checkpoint cannot be used ({error}): training begins from the start")
+            return None
 
     def remove(self) -> None:
-        """Ends the checkpoint of a training whose results are written."""
+        """Remove the checkpoint of a training whose results are written, and those that nobody has resumed for long."""
         try:
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
+            for path in self.path.parent.glob("*"):
+                if path.stat().st_mtime < time.time() - KEPT_SECONDS:
+                    path.unlink()
         except OSError as error:
-            self._warn(f"warning: {self._path} cannot be removed: {error.strerror}")
+            if not isinstance(error, FileNotFoundError):  # another training was faster
+                self._warn(f"{error.filename}: an old checkpoint cannot be removed: {error.strerror}")
 
-    def _set_aside(self, error: Exception) -> None:
-        aside = self._path.with_suffix(".damaged")
-        try:
-            self._path.replace(aside)
-        except OSError as reason:
-            self._warn(f"warning: {self._path} cannot be read ({error}) nor moved ({reason}): training begins anew")
-        else:
-            self._warn(f"warning: a checkpoint is damaged ({error}), now {aside}: training begins anew")
 
-    def _remove_oldest(self) -> None:
-        try:
-            others = [path for path in self._path.parent.glob("*") if path != self._path]
-            for path in sorted(others, key=lambda path: path.stat().st_mtime)[:-KEPT]:
-                path.unlink()
-        except OSError:
-            return  # another training was faster, or the next one does it
+def _as_json(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """A nested value for JSON, whose tensors go into `tensors`; keys of an optimizer's state are numbers."""
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        # a copy, as safetensors takes no two that share memory: without an average, that of the weights is the weights
+        tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        # safetensors keeps no layout, which fused optimizers need to be that of the weights
+        laid_out = value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last)
+        return {TENSOR: name, CHANNELS_LAST: laid_out}
+    if isinstance(value, Mapping):
+        return {ITEMS: [[key, _as_json(item, tensors)] for key, item in value.items()]}
+    return [_as_json(item, tensors) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _from_json(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """What `_as_json` took apart."""
+    if isinstance(value, dict) and TENSOR in value:
+        tensor = tensors[value[TENSOR]]
+        return tensor.contiguous(memory_format=torch.channels_last) if value[CHANNELS_LAST] else tensor
+    if isinstance(value, dict):
+        return {key: _from_json(item, tensors) for key, item in value[ITEMS]}
+    return [_from_json(item, tensors) for item in value] if isinstance(value, list) else value

@@ -1,23 +1,41 @@
-"""The training loop: it knows tensors, an optimiser and a schedule, and nothing of the model."""
+"""The training loop: it knows tensors and a training config, and nothing of the model.
+
+Everything that a step draws or sets follows from the seed and the step's number alone, so that a training resumed from
+a checkpoint computes what an undisturbed one computes.
+"""
 
 import math
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from mnist_pipeline.data.augment import random_distortion
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.training.checkpoint import Checkpoints, Snapshot
-from mnist_pipeline.training.optimization import Schedule, build_optimizer, build_schedule
-from mnist_pipeline.training.randomness import Draws
-from mnist_pipeline.training.state import Epoch, State
-from mnist_pipeline.training.team import ALONE, Team
+from mnist_pipeline.training import distributed
+from mnist_pipeline.training.checkpoint import Checkpoint
+from mnist_pipeline.training.optimization import TrainingConfig
 
-EVALUATION_BATCH = 1000
-STEPS_BETWEEN_LOOKS = 10
-"""After as many steps, a training looks whether a checkpoint is due."""
+VALIDATION_BATCH = 1000
+ORDER, AUGMENTATION, LAYERS = range(3)
+"""What is drawn at random: by layers such as dropout, in each process by itself."""
+SEED_LAYERS = {
+    "cpu": torch.default_generator.manual_seed,  # torch.manual_seed takes a hundred times as long
+    "cuda": torch.cuda.manual_seed,
+    "mps": torch.mps.manual_seed,
+}
+
+Row = dict[str, float]
+"""One epoch in the history; losses are mean cross-entropies, accuracies shares of 1.
+
+The training values are of the weights as they moved, on augmented images; the validation values are of the weights
+that are kept, which are averaged, on clean ones. `learning_rate` is that of the epoch's first step.
+"""
 
 
 class DivergedError(PipelineError):
@@ -25,8 +43,8 @@ class DivergedError(PipelineError):
 
 
 @dataclass(frozen=True)
-class Examples:
-    """Raw images `uint8 [N, 28, 28]` and labels `int64 [N]`, held on the device that trains."""
+class Dataset:
+    """Raw images `uint8 [N, height, width]` and labels `int64 [N]`, held on the device that trains."""
 
     images: Tensor
     labels: Tensor
@@ -35,172 +53,135 @@ class Examples:
         return len(self.labels)
 
 
-Augment = Callable[[Tensor, torch.Generator, slice, float], Tensor]
-"""Of the images of a batch, those in the slice, distorted with so much of its strength, from 0 to 1.
-
-It draws for all images, whatever the slice.
-"""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train; `docs/parameters.md` describes the values under the same names.
-
-    Weights are float32 always; in another `precision` the layers multiply that gain by it (torch.autocast).
-    """
-
-    epochs: int
-    batch_size: int
-    optimizer: str
-    learning_rate: float
-    momentum: float
-    weight_decay: float
-    schedule: Schedule
-    warmup_epochs: int
-    label_smoothing: float
-    ema_decay: float
-    precision: torch.dtype
-    augment: Augment
-    final_strength: float
-
-    def strength(self, done: float) -> float:
-        """Of the augmentation, when such a share of all steps is done: it falls evenly from 1 to the final one."""
-        return 1 - done * (1 - self.final_strength)
-
-
 def fit(
     model: nn.Module,
-    train: Examples,
-    validation: Examples,
-    recipe: Recipe,
-    seed: int,
-    advance: Callable[[int], None],
-    checkpoints: Checkpoints | None = None,
-    team: Team = ALONE,
-) -> Iterator[Epoch]:
-    """Trains `model` in place and yields each epoch's numbers; after the last it holds the averaged weights.
+    train: Dataset,
+    validation: Dataset,
+    config: TrainingConfig,
+    checkpoint: Checkpoint | None = None,
+    checkpoint_steps: int = 0,
+    on_progress: Callable[[int], None] = lambda images: None,
+) -> Iterator[Row]:
+    """Train `model` in place and yield a row for each epoch; after the last it holds the averaged weights.
 
-    `seed` draws the order of the images and their augmentation; `advance` hears how many images went by. Where
-    `checkpoints` has one, the training goes on from there, and yields first the epochs that were done before.
-    A batch is shared among the `team`, whose processes all see the same examples; all of them get the same weights.
+    A checkpoint is kept every `checkpoint_steps` steps, or each epoch where that is 0. Where `checkpoint` has one, the
+    training resumes there, and first yields the epochs before it. `on_progress` gets the number of images done.
+    Several processes hold the same data and share each batch; all of them end with the same weights.
 
     Raises:
         DivergedError: the loss is no longer a number.
     """
     device = train.labels.device
-    steps = math.ceil(len(train) / recipe.batch_size)
-    state = _begin(model, recipe, steps)
-    together = team.wrap(model, train.images[:1])
-    draws = Draws(seed, device, team.rank)
-    if saved := team.hear(checkpoints.load() if checkpoints and team.leads else b"", device):
-        state.restore(Snapshot.from_bytes(saved), team)
-        advance(len(state.history) * len(train) + len(state.rates) * recipe.batch_size)
-    yield from state.history
+    epoch_steps = math.ceil(len(train) / config.batch_size)
+    steps, first_step = config.epochs * epoch_steps, 0
+    rank, world_size = distributed.rank(), distributed.world_size()
+    optimizer = config.build_optimizer(model)
+    averaged = deepcopy(model) if config.ema_decay else model
+    parallel = distributed.parallel(model, train.images[:1])
+    bounds = dict(config.augmentation)
+    final_strength = bounds.pop("final_strength")
+    generator = torch.Generator(device)
+    losses = torch.zeros(epoch_steps, device=device)  # of each step of the epoch, summed over its images
+    correct = torch.zeros(epoch_steps, dtype=torch.int64, device=device)
+    history: list[Row] = []
+    if state := distributed.broadcast(checkpoint.load() if checkpoint and rank == 0 else None):
+        first_step, history = state["step"], state["history"]
+        model.load_state_dict(state["model"])
+        averaged.load_state_dict(state["averaged"])
+        optimizer.load_state_dict(state["optimizer"])
+        if rank == 0:  # they were summed over the processes
+            losses.copy_(state["losses"])
+            correct.copy_(state["correct"])
+        on_progress(len(history) * len(train) + first_step % epoch_steps * config.batch_size)
+    yield from history
 
-    for number in range(len(state.history) + 1, recipe.epochs + 1):
-        model.train()
-        batches = draws.order(number, len(train)).split(recipe.batch_size)
-        for step in range(len(state.rates), steps):
-            if checkpoints and step % STEPS_BETWEEN_LOOKS == 0 and team.decide(checkpoints.is_due(), device):
-                _save(checkpoints, state, team)
-            before = (number - 1) * steps + step
-            strength = recipe.strength(before / (recipe.epochs * steps))
-            _step(state, together, train, batches[step], recipe, draws.at_step(before), strength, team)
-            advance(len(batches[step]))
-        state.history.append(_end_epoch(state, train, validation, team))
-        state.begin_epoch()
-        if checkpoints:
-            _save(checkpoints, state, team)
-        yield state.history[-1]
-    model.load_state_dict(state.averaged.state_dict())
+    for step in range(first_step, steps):
+        epoch, epoch_step = divmod(step, epoch_steps)
+        if epoch_step == 0 or step == first_step:
+            model.train()
+            generator.manual_seed(_seed(config.seed, ORDER, epoch))
+            batches = torch.randperm(len(train), generator=generator, device=device).split(config.batch_size)
+        batch = batches[epoch_step]
+        share = slice(len(batch) * rank // world_size, len(batch) * (rank + 1) // world_size)
+        strength = 1 - step / steps * (1 - final_strength)
+        generator.manual_seed(_seed(config.seed, AUGMENTATION, step))
+        images = random_distortion(train.images[batch], generator, share, strength, **bounds)
+        labels = train.labels[batch[share]]
 
+        SEED_LAYERS[device.type](_seed(config.seed, LAYERS + rank, step))
+        with torch.autocast(device.type, config.precision, enabled=config.precision != torch.float32):
+            logits = parallel(images)
+            loss = cross_entropy(logits, labels, label_smoothing=config.label_smoothing, reduction="sum")
+        optimizer.zero_grad()
+        (loss * (world_size / len(batch))).backward()  # gradients are averaged over the processes
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate_at(step, steps)
+        optimizer.step()
+        if averaged is not model:
+            _average(averaged, model, config.averaging_decay_at(step))
+        losses[epoch_step] = loss.detach()
+        correct[epoch_step] = (logits.argmax(1) == labels).sum()
+        on_progress(len(batch))
 
-def _begin(model: nn.Module, recipe: Recipe, steps: int) -> State:
-    optimizer = build_optimizer(model, recipe.optimizer, recipe.learning_rate, recipe.momentum, recipe.weight_decay)
-    schedule = build_schedule(optimizer, recipe.schedule, recipe.warmup_epochs * steps, recipe.epochs * steps)
-    return State(model, optimizer, schedule, recipe.ema_decay, steps)
-
-
-def _step(
-    state: State,
-    model: nn.Module,
-    train: Examples,
-    batch: Tensor,
-    recipe: Recipe,
-    generator: torch.Generator,
-    strength: float,
-    team: Team,
-) -> None:
-    """One step on the images of `batch`, of which this process takes its share; nothing waits for the device."""
-    share = team.share(len(batch))
-    images, labels = recipe.augment(train.images[batch], generator, share, strength), train.labels[batch[share]]
-    with torch.autocast(images.device.type, recipe.precision, enabled=recipe.precision != torch.float32):
-        logits = model(images)
-        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing, reduction="sum")
-    state.optimizer.zero_grad()
-    (loss * (team.size / len(batch))).backward()  # the team takes the mean of its members' gradients
-    state.optimizer.step()
-    state.average()
-    step = len(state.rates)
-    state.losses[step] = loss.detach()
-    state.hits[step] = (logits.argmax(1) == labels).sum()
-    state.rates.append(float(state.schedule.get_last_lr()[0]))
-    state.schedule.step()
-
-
-def _end_epoch(state: State, train: Examples, validation: Examples, team: Team) -> Epoch:
-    losses = _finite_losses(state, team)
-    validation_loss, validation_accuracy = measure(state.averaged, validation)
-    number = len(state.history) + 1
-    if not math.isfinite(validation_loss):
-        raise _diverged("the validation loss", validation_loss, number, len(state.rates), state.rates[-1])
-    return Epoch(
-        number,
-        state.rates[0],
-        losses.sum().item() / len(train),
-        team.total(state.hits).sum().item() / len(train),
-        validation_loss,
-        validation_accuracy,
-    )
-
-
-def _finite_losses(state: State, team: Team) -> Tensor:
-    """The losses of the epoch's steps.
-
-    Raises:
-        DivergedError: one is not a number.
-    """
-    losses = team.total(state.losses)
-    if (strange := losses.isfinite().logical_not().nonzero()).numel():
-        step = int(strange[0])
-        raise _diverged("the training loss", losses[step].item(), len(state.history) + 1, step + 1, state.rates[step])
-    return losses
-
-
-def _diverged(what: str, value: float, epoch: int, step: int, rate: float) -> DivergedError:
-    return DivergedError(
-        f"{what} became {value} in epoch {epoch}, step {step}, at learning rate {rate:g}: "
-        "lower learning_rate in params.yaml, or raise warmup_epochs"
-    )
-
-
-def _save(checkpoints: Checkpoints, state: State, team: Team) -> None:
-    _finite_losses(state, team)  # nobody goes on from weights that are no numbers
-    snapshot = state.snapshot(team)
-    if team.leads:
-        checkpoints.save(snapshot)
+        epoch_ends = epoch_step + 1 == epoch_steps
+        checkpoint_due = checkpoint and (step + 1) % (checkpoint_steps or epoch_steps) == 0
+        if not epoch_ends and not checkpoint_due:
+            continue
+        all_losses, all_correct = distributed.all_reduce(losses), distributed.all_reduce(correct)
+        lost = all_losses.isfinite().logical_not().nonzero().flatten().tolist()
+        if epoch_ends and not lost:
+            validation_loss, validation_accuracy = measure(averaged, validation)
+            lost = [] if math.isfinite(validation_loss) else [epoch_step]
+        if lost:
+            rate = config.learning_rate_at(step - epoch_step + lost[0], steps)
+            raise DivergedError(
+                f"the loss is no longer a number in epoch {epoch + 1}, step {lost[0] + 1}, at learning rate {rate:g}: "
+                "lower learning_rate in params.yaml, or raise warmup"
+            )
+        if epoch_ends:
+            history.append(
+                {
+                    "epoch": epoch + 1,
+                    "learning_rate": config.learning_rate_at(epoch * epoch_steps, steps),
+                    "train_loss": all_losses.sum().item() / len(train),
+                    "train_accuracy": all_correct.sum().item() / len(train),
+                    "validation_loss": validation_loss,
+                    "validation_accuracy": validation_accuracy,
+                }
+            )
+        if checkpoint and checkpoint_due and rank == 0:
+            parts = (("model", model), ("averaged", averaged), ("optimizer", optimizer))
+            state = {"step": step + 1, "history": history, "losses": all_losses, "correct": all_correct}
+            checkpoint.save(state | {name: part.state_dict() for name, part in parts})
+        if epoch_ends:
+            yield history[-1]
+    model.load_state_dict(averaged.state_dict())
 
 
 @torch.inference_mode()
-def measure(model: nn.Module, examples: Examples) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy of `model` over the examples."""
+def measure(model: nn.Module, dataset: Dataset) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy of `model` over a dataset."""
     model.eval()
-    loss = torch.zeros((), device=examples.labels.device)
-    correct = torch.zeros((), dtype=torch.int64, device=examples.labels.device)
-    for images, labels in zip(
-        examples.images.split(EVALUATION_BATCH), examples.labels.split(EVALUATION_BATCH), strict=True
-    ):
+    loss = torch.zeros((), device=dataset.labels.device)
+    correct = torch.zeros((), dtype=torch.int64, device=dataset.labels.device)
+    batches = zip(dataset.images.split(VALIDATION_BATCH), dataset.labels.split(VALIDATION_BATCH), strict=True)
+    for images, labels in batches:
         logits = model(images)
-        loss += functional.cross_entropy(logits, labels, reduction="sum")
+        loss += cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()
-    return loss.item() / len(examples), correct.item() / len(examples)
+    return loss.item() / len(dataset), correct.item() / len(dataset)
+
+
+def _seed(seed: int, drawn: int, number: int) -> int:
+    """A seed of its own for all that is drawn at a step or epoch."""
+    return int(np.random.SeedSequence((seed, drawn, number)).generate_state(1)[0])
+
+
+def _average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the averaged weights towards those of `model`.
+
+    AveragedModel does the same, but counts on a device: on a GPU, each step would wait for that.
+    """
+    get_ema_multi_avg_fn(decay)([*averaged.parameters()], [*model.parameters()], 0)
+    for own, other in zip(averaged.buffers(), model.buffers(), strict=True):
+        own.copy_(other)

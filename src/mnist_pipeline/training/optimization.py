@@ -1,78 +1,69 @@
-"""Optimisers and learning-rate schedules by name, all of them torch's own."""
+"""How to train: the optimizer, the learning rate of each step, and how far it moves the averaged weights."""
 
+import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import (
-    ConstantLR,
-    CosineAnnealingLR,
-    LinearLR,
-    LRScheduler,
-    SequentialLR,
-)
-
-Schedule = Literal["constant", "cosine", "linear"]
 
 WARMUP_START = 0.01
 """The share of the learning rate at which a warm-up begins."""
 
 
-def build_optimizer(
-    model: nn.Module, name: str, learning_rate: float, momentum: float, weight_decay: float
-) -> Optimizer:
-    """SGD, or AdamW whose first moment decays with `momentum`; weight decay acts on matrices, not on biases.
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train; `docs/parameters.md` describes the values under the same names.
 
-    The fused implementations update all parameters in one kernel.
+    Weights are float32 always; in another `precision` the layers multiply that gain by it (torch.autocast).
+    `augmentation` holds the bounds of `random_distortion`, and `final_strength`.
     """
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if name == "sgd":
-        return SGD(groups, lr=learning_rate, momentum=momentum, fused=True)
-    return AdamW(groups, lr=learning_rate, betas=(momentum, 0.999), fused=True)
 
+    seed: int
+    epochs: int
+    batch_size: int
+    precision: torch.dtype
+    optimizer: str
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    schedule: str
+    warmup: float
+    label_smoothing: float
+    ema_decay: float
+    augmentation: Mapping[str, float]
 
-def build_schedule(optimizer: Optimizer, name: Schedule, warmup_steps: int, total_steps: int) -> LRScheduler:
-    """A linear warm-up, then the named schedule over the steps that remain, down to zero unless it is constant."""
-    remaining = total_steps - warmup_steps
-    main: LRScheduler
-    if name == "cosine":
-        main = CosineAnnealingLR(optimizer, T_max=remaining)
-    elif name == "linear":
-        main = LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=remaining)
-    else:
-        main = ConstantLR(optimizer, factor=1.0, total_iters=remaining)
-    if warmup_steps == 0:
-        return main
-    warmup = LinearLR(optimizer, start_factor=WARMUP_START, total_iters=warmup_steps)
-    return SequentialLR(optimizer, [warmup, main], milestones=[warmup_steps])
+    def build_optimizer(self, model: nn.Module) -> Optimizer:
+        """SGD, or AdamW whose first moment decays with `momentum`; weight decay acts on matrices, not on biases.
 
+        The fused implementations update all parameters in one kernel.
+        """
+        groups = [
+            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        if self.optimizer == "sgd":
+            return SGD(groups, lr=self.learning_rate, momentum=self.momentum, fused=True)
+        return AdamW(groups, lr=self.learning_rate, betas=(self.momentum, 0.999), fused=True)
 
-def state_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """What the optimiser remembers of each parameter, as `<parameter's number>.<name>`."""
-    return {
-        f"{number}.{name}": value
-        for number, memory in optimizer.state_dict()["state"].items()
-        for name, value in memory.items()
-        if value is not None
-    }
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """The learning rate of a step, counted from 0, of so many.
 
+        A linear warm-up over the share `warmup` of all steps, then the schedule over those that remain, down to zero
+        unless it is constant.
+        """
+        warmup_steps = int(self.warmup * steps)
+        if step < warmup_steps:
+            return self.learning_rate * (WARMUP_START + (1 - WARMUP_START) * step / warmup_steps)
+        done = (step - warmup_steps) / (steps - warmup_steps)
+        factors = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+        return self.learning_rate * factors[self.schedule]
 
-def restore_state(optimizer: Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]) -> None:
-    """Gives back what `state_tensors` took, and the `param_groups` of the optimiser's state dict.
+    def averaging_decay_at(self, step: int) -> float:
+        """Share of the averaged weights that a step, counted from 0, keeps.
 
-    The fused kernels walk through memory, so each tensor is laid out as its parameter is.
-    """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    memories: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, name = key.split(".")
-        parameter = parameters[int(number)]
-        same_shape = value.shape == parameter.shape
-        laid_out = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if same_shape else value
-        memories.setdefault(int(number), {})[name] = laid_out
-    optimizer.load_state_dict({"state": memories, "param_groups": groups})
+        It rises to `ema_decay`, else the average of a short training would hardly have left the random weights that it
+        began with; as TensorFlow's ExponentialMovingAverage does it, https://www.tensorflow.org/api_docs/python/tf/train.
+        """
+        return min(self.ema_decay, (1 + step) / (10 + step))

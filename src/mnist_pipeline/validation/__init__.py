@@ -1,1 +1,1 @@
-"""The gate: facts about the images, and the expectations that they must meet."""
+"""Data validation: statistics of the images, checks of their labels and for duplicates, and what a suite expects."""

@@ -13,37 +13,27 @@ import numpy as np
 import onnx
 import pytest
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from mnist_pipeline import paths
+from mnist_pipeline.formats import directory_digest
 from mnist_pipeline.params import Params, load_params
-from mnist_pipeline.tracking import publish, runs
+from mnist_pipeline.tracking.publish import LiveRun, live_run, publish, publish_validation
+from mnist_pipeline.tracking.results import CURVES
 from mnist_pipeline.tracking.store import Store, open_store
+from tiny_project import network
 
 ROOT = Path(__file__).parents[3]
-MODEL, OTHER = "lenet", "mlp"
-HISTORY = ("epoch", "learning_rate", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+MODEL = "lenet"
+HISTORY = ("epoch", *CURVES)
 EPOCHS = ((1, 0.1, 2.5, 0.25, 2.25, 0.5), (2, 0.05, 1.5, 0.5, 1.25, 0.75))
-TIMINGS = {"latency_ms/batch_1/onnxruntime": 0.25}
+MEASURED = {"latency_ms": 0.25, "pytorch_latency_ms": 1.0, "latency_ratio": 0.25, "latency_ms_batch_256": 9.0}
+FACTS = {"train": {"images": 400, "blank": 0, "count": {"0": 40}}, "box_aspect": 0.5, "worst": float("inf")}
 
 
-def tiny_network(seed: int) -> onnx.ModelProto:
-    """Raw pixels to logits by one random matrix."""
-    weights = np.random.default_rng(seed).normal(size=(784, 10)).astype(np.float32)
-    nodes = [
-        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
-        helper.make_node("Flatten", ["pixels"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probabilities"]),
-    ]
-    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 28, 28])
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 10]) for name in ("logits", "probabilities")
-    ]
-    graph = helper.make_graph(nodes, "tiny", [image], outputs, [numpy_helper.from_array(weights, "weights")])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+def write(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
 @dataclass
@@ -57,116 +47,96 @@ class Tracked:
         settings = getattr(self.params, section).model_copy(update=changed)
         self.params = self.params.model_copy(update={section: settings})
 
-    def write_training(self, seed: int = 0) -> None:
-        weights = np.random.default_rng(seed).normal(size=4)
-        paths.weights(MODEL).parent.mkdir(parents=True, exist_ok=True)
-        save_file({"weights": weights}, paths.weights(MODEL))
+    def write_patient_params(self) -> None:
+        """For another process, with a time budget for a busy machine."""
+        params = (ROOT / "params.yaml").read_text()
+        Path("params.yaml").write_text(params.replace("time_budget_seconds: 30", "time_budget_seconds: 300"))
+
+    def write_training(self, seed: int = 0, model: str = MODEL) -> None:
+        paths.weights(model).parent.mkdir(parents=True, exist_ok=True)
+        save_file({"weights": np.random.default_rng(seed).normal(size=4)}, paths.weights(model))
         lines = [",".join(HISTORY), *(",".join(map(str, epoch)) for epoch in EPOCHS)]
-        self.write(paths.report("train", MODEL) / "history.csv", "\n".join(lines) + "\n")
-        metrics = {"epochs": len(EPOCHS), "parameters": 4, "validation_accuracy": 0.75, "validation_loss": 1.25}
-        self.write(paths.report("train", MODEL) / "metrics.json", json.dumps(metrics))
+        write(paths.report("train", model) / "history.csv", "\n".join(lines) + "\n")
+        write(paths.report("train", model) / "metrics.json", {"parameters": 4, "validation_loss": 1.25})
 
-    def write(self, path: Path, content: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-
-    def train(self, seed: int = 0) -> None:
-        with publish.training_run(self.params, MODEL) as row:
+    def train(self, seed: int = 0, before_epoch: Callable[[int], None] = lambda epoch: None) -> LiveRun:
+        with live_run(self.params, MODEL) as run:
             for epoch in EPOCHS:
-                row.log_epoch(epoch[0], dict(zip(HISTORY, epoch, strict=True)))
+                before_epoch(epoch[0])
+                run.log_epoch(dict(zip(HISTORY, epoch, strict=True)))
             self.write_training(seed)
-            row.finish()
+        return run
 
-    def train_without_a_store_from_the_second_epoch_on(self) -> None:
-        """It answers again before the training ends."""
-
-        def die(*_: object) -> None:
-            raise MlflowException("connection reset")
-
-        with publish.training_run(self.params, MODEL) as row:
-            row.log_epoch(1, {"train_loss": 2.5})
-            with mock.patch.object(runs, "log_metrics", die):
-                row.log_epoch(2, {"train_loss": 1.5})
-            row.log_epoch(3, {"train_loss": 0.5})
-            self.write_training()
-            row.finish()
-
-    def evaluate(self, accuracy: float = 0.9, **more: float) -> None:
+    def evaluate(self, accuracy: float = 0.9, figure: str = "a picture") -> None:
         folder = paths.report("evaluate", MODEL)
-        per_class = {"T-shirt/top": {"recall": 0.5}}
-        metrics = {
-            "accuracy": accuracy,
-            "per_class": per_class,
-            "robustness": {"mean": 0.75},
-            "attack": {"16": 0.5},
-            "out_of_distribution": {"fashion_mnist": {"auroc": 0.875}},
-            **more,
-        }
-        self.write(folder / "metrics.json", json.dumps(metrics))
-        self.write(folder / "confusion.png", "a picture")
-        publish.publish_evaluation(self.params, MODEL)
+        write(folder / "metrics.json", {"accuracy": accuracy, "errors": 20})
+        write(folder / "figures/confusion.png", figure)
+        write(folder / "tables/per_class.csv", "a table")
+        write(folder / ".gitignore", "what DVC writes there")
+        write(paths.PREDICTIONS / f"{MODEL}.csv", "predictions")
+        publish(self.params, "evaluate", MODEL)
 
-    def compare(self, seed: int = 0, difference: float = 0.25) -> None:
-        """With a second model, of which nothing is there but weights."""
-        paths.weights(OTHER).parent.mkdir(parents=True, exist_ok=True)
-        save_file({"weights": np.random.default_rng(seed).normal(size=4)}, paths.weights(OTHER))
-        pairs = {f"{MODEL} against {OTHER}": {"difference": difference, "won": 3}}
-        metrics = {"images": 200, "missed_by_all": 5, "pairs": pairs}
-        self.write(paths.COMPARISON / "metrics.json", json.dumps(metrics))
-        self.write(paths.COMPARISON / "pairs.csv", "a table")
-        self.write(paths.COMPARISON / ".gitignore", "what DVC writes there")
-        publish.publish_comparison(self.params)
+    def compare(self) -> None:
+        """With a second model, of which nothing is there but the training."""
+        self.write_training(model="mlp")
+        write(paths.COMPARISON / "metrics.json", {"images": 200, "models": 2, "missed_by_all": 5})
+        write(paths.COMPARISON / "tables/pairs.csv", "a table")
+        publish(self.params, "compare")
 
-    def export(self, seed: int = 0) -> None:
-        network = tiny_network(seed)
-        onnx.save(network, paths.onnx(MODEL))
-        self.write(paths.report("export", MODEL) / "metrics.json", json.dumps({"max_logit_difference": 0.5}))
-        publish.publish_export(self.params, MODEL, TIMINGS)
+    def write_network(self) -> None:
+        weights = np.random.default_rng(0).normal(size=(784, 10)).astype(np.float32)
+        onnx.save(network(weights), paths.onnx(MODEL))
 
-    def export_with_int8(self, offered: bool) -> None:
-        onnx.save(tiny_network(0), paths.onnx(MODEL))
-        found = {"offered": offered, "reason": "a reason", "accuracy": 0.75}
-        self.write(paths.report("export", MODEL) / "metrics.json", json.dumps({"opset": 18, "int8": found}))
-        if offered:
-            self.write(paths.int8(MODEL), "a network")
-        publish.publish_export(self.params, MODEL, TIMINGS | {"int8/latency_ratio/batch_1": 0.5})
+    def export(self, int8: bool = False) -> None:
+        self.write_network()
+        write(paths.report("export", MODEL) / "metrics.json", {"max_logit_difference": 0.5, "size_bytes": 100})
+        write(paths.report("export", MODEL) / "details.json", {"opset": 18})
+        if int8:
+            write(paths.int8(MODEL), "a network")
+        publish(self.params, "export", MODEL, MEASURED)
 
-    def card(self, text: str = "# A card") -> None:
-        self.write(paths.model_card(MODEL), text)
-        publish.publish_card(self.params, MODEL)
+    def card(self) -> None:
+        write(paths.model_card(MODEL), "# A card")
+        publish(self.params, "card", MODEL)
+
+    def validate(self, passed: bool = True, **facts: Any) -> None:
+        shutil.rmtree(paths.VALIDATION, ignore_errors=True)
+        if passed:
+            images = {"train": [400, 28, 28], "test": [200, 28, 28]}
+            write(paths.VERDICT, {"passed": True, "data_md5": directory_digest(paths.RAW), "images": images})
+            write(paths.VALIDATION / "class_counts.csv", "a table")
+            write(paths.VALIDATION / "facts.json", {"suite": "mnist", "facts": FACTS | facts})
+        write(self.path / "docs/index.html", "what was expected")
+        publish_validation(self.params, passed, FACTS | facts, self.path / "docs")
 
     @property
     def store(self) -> Store:
         return open_store(self.params.tracking.experiment)
 
-    def rows(self) -> list[Run]:
-        return list(self.store.client.search_runs([self.store.models]))
+    def runs(self, kind: str = "") -> list[Run]:
+        """The runs of models, of `-data`, or of `-comparisons`."""
+        client = self.store.client
+        found = client.get_experiment_by_name(f"{self.params.tracking.experiment}{kind}")
+        return list(client.search_runs([found.experiment_id])) if found else []
 
-    def row(self) -> Run:
-        (row,) = self.rows()
-        return row
+    def run(self) -> Run:
+        (run,) = self.runs()
+        return run
 
-    def data_rows(self) -> list[Run]:
-        return list(self.store.client.search_runs([self.store.data]))
-
-    def comparisons(self) -> list[Run]:
-        name = f"{self.params.tracking.experiment}-comparisons"
-        found = self.store.client.get_experiment_by_name(name)
-        return list(self.store.client.search_runs([found.experiment_id])) if found else []
-
-    def history(self, row: Run, metric: str) -> list[tuple[int, float]]:
-        points = self.store.client.get_metric_history(row.info.run_id, metric)
+    def history(self, run: Run, metric: str) -> list[tuple[int, float]]:
+        points = self.store.client.get_metric_history(run.info.run_id, metric)
         return [(point.step, point.value) for point in points]
 
-    def artifacts(self, row: Run, folder: str) -> list[str]:
-        return [file.path for file in self.store.client.list_artifacts(row.info.run_id, folder)]
+    def artifacts(self, run: Run, folder: str) -> list[str]:
+        """The names of the files and folders in an artifact folder."""
+        return sorted(Path(file.path).name for file in self.store.client.list_artifacts(run.info.run_id, folder))
 
 
 @pytest.fixture(autouse=True)
 def _environment_restored() -> Iterator[None]:
     """Opening a store gives MLflow's variables their defaults."""
     with mock.patch.dict(os.environ):
-        for name in [name for name in os.environ if name.startswith(("DVC_", "GIT_", "MLFLOW_"))]:
+        for name in [name for name in os.environ if name.startswith(("DVC_", "GIT_", "MLFLOW_", "_MLFLOW_"))]:
             del os.environ[name]
         yield
 
@@ -191,16 +161,8 @@ def tracked(tmp_path: Path, tiny_data: Path, database: Path, monkeypatch: pytest
 
 
 @pytest.fixture
-def data_docs(tmp_path: Path) -> Path:
-    folder = tmp_path / "docs"
-    folder.mkdir()
-    (folder / "index.html").write_text("what was expected")
-    return folder
-
-
-@pytest.fixture
-def said(capfd: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
-    """Gives the lines of standard error since it last did; standard output must have none."""
+def warnings(capfd: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """The lines that were printed since the last call; standard output must have none."""
 
     def lines() -> list[str]:
         out, err = capfd.readouterr()

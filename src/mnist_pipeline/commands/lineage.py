@@ -1,0 +1,169 @@
+"""From an artifact, a run, an address of the registry, a commit or a tag to all that is known of its origin."""
+
+import json
+import re
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mnist_pipeline import paths
+from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.export.network import file_metadata
+from mnist_pipeline.formats import file_digest
+from mnist_pipeline.history import git, revisions
+from mnist_pipeline.history.cache import Cache
+from mnist_pipeline.history.lock import merge, upstream
+from mnist_pipeline.history.revisions import Revision
+from mnist_pipeline.params import Params
+from mnist_pipeline.tracking.registry import RegisteredVersion, Registry
+from mnist_pipeline.tracking.runs import TrackedRun, find_tracked, tracked_run
+
+MODEL_FILES = r"models/[^/]+/(weights\.safetensors|model\.onnx)"
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+MODEL_TAG = re.compile(r"(?:.+=)?(?P<model>[a-z][a-z0-9-]*)(?:@v\d.*|#.+)")
+"""A version or a stage of a model, as GTO tags it; in a subfolder, its path precedes."""
+
+
+@dataclass
+class Lineage:
+    """What is known of one artifact; `unknown` names in words what is not.
+
+    `commit` is the oldest that records it, `tags` are git's tags of it and of later commits that record it too;
+    `metadata` are those in the file, where nothing else is known of it.
+    """
+
+    artifact: str
+    md5: str
+    commit: str | None = None
+    tags: list[str] = field(default_factory=list)
+    experiment: str | None = None
+    stage: str | None = None
+    data_md5: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    runs: list[TrackedRun] = field(default_factory=list)
+    versions: list[RegisteredVersion] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+
+def run(params: Params, name: str, as_json: bool) -> None:
+    """Print where `name` comes from.
+
+    Raises:
+        PipelineError: `name` is nothing that has an origin.
+    """
+    found = trace(params, name)
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(lineage) for lineage in found], indent=2) + "\n")
+        return
+    for lineage in found:
+        _show(lineage)
+
+
+def trace(params: Params, name: str) -> list[Lineage]:
+    """The lineage of each artifact that `name` means; a commit means its trained and exported models."""
+    experiment = params.tracking.experiment
+    lineages = [Lineage(artifact, md5) for artifact, md5 in _artifacts(experiment, name)]
+    history = [*reversed(revisions.all_commits()), *Cache().experiments()]  # from the oldest commit
+    if paths.LOCK.exists():
+        history.append(revisions.work_tree())
+    for lineage in lineages:
+        recorded = [revision for revision in history if lineage.md5 in revision.outputs.values()]
+        if recorded:
+            _add_origin(lineage, recorded[0])
+        else:
+            lineage.unknown.append(f"commit, parameters and data: no {paths.LOCK} in this repository has these bytes")
+            lineage.metadata = file_metadata(Path(lineage.artifact))
+        try:
+            _add_tracking(lineage, experiment, recorded)
+        except PipelineError as error:
+            lineage.unknown.append(f"runs and registry: {error}")
+    return lineages
+
+
+def _artifacts(experiment: str, name: str) -> list[tuple[str, str]]:
+    """What `name` means: the titles of artifacts, each with its MD5."""
+    if Path(name).is_file():
+        return [(name, file_digest(Path(name), "md5"))]
+    if name.startswith("models:/"):
+        return [(name, Registry(experiment).find_address(name).md5)]
+    tracked = tracked_run(experiment, name) if RUN_ID.fullmatch(name) else None
+    if tracked:
+        if not tracked.md5:
+            raise PipelineError(f"{name}: this run, {tracked.name} {tracked.status}, made nothing: it has no origin")
+        return [(f"run {tracked.name}", tracked.md5)]
+    if git.find_commit(name) is None:
+        raise PipelineError(f"{name}: no file, no run or version in MLflow, and no commit or tag of git")
+    tag = MODEL_TAG.fullmatch(name)
+    wanted = re.escape(paths.onnx(tag["model"]).as_posix()) if tag else MODEL_FILES
+    found = [(path, md5) for path, md5 in revisions.at(name).outputs.items() if re.fullmatch(wanted, path)]
+    if not found:
+        raise PipelineError(f"{name}: {paths.LOCK} of this commit records no model")
+    return found
+
+
+def _add_origin(lineage: Lineage, first: Revision) -> None:
+    lock = first.lock
+    lineage.stage = next(name for name, stage in lock.items() if lineage.md5 in stage.outputs.values())
+    stages = upstream(lock, lineage.stage)
+    for stage in reversed(stages):
+        merge(lineage.parameters, lock[stage].values)
+    raw = str(paths.RAW)
+    lineage.data_md5 = next((lock[stage].outputs[raw] for stage in stages if raw in lock[stage].outputs), None)
+    lineage.commit, lineage.experiment = first.baseline or first.commit, first.experiment
+    if first.commit:
+        tags = git.tags_with(first.commit)
+        locks = zip(tags, git.files_at(tags, paths.LOCK), strict=True)
+        lineage.tags = [tag for tag, lock in locks if lineage.md5 in (lock or "")]
+    if lineage.commit is None:
+        lineage.unknown.append("commit: these bytes are not committed yet")
+    elif lineage.commit in git.cut_off_commits():
+        lineage.unknown.append(
+            f"commit: {lineage.commit} has these bytes, where this shallow clone ends: run git fetch --unshallow"
+        )
+        lineage.commit = None
+
+
+def _add_tracking(lineage: Lineage, experiment: str, recorded: list[Revision]) -> None:
+    """The runs of these bytes, or of the weights that they were made of."""
+    weights = {lineage.md5}
+    for lock in (revision.lock for revision in recorded):
+        for maker in (name for name, stage in lock.items() if lineage.md5 in stage.outputs.values()):
+            for stage in upstream(lock, maker):
+                weights.add(lock[stage].outputs.get(str(paths.weights(stage.partition("@")[2])), lineage.md5))
+    lineage.runs = [run for md5 in sorted(weights) for run in find_tracked(experiment, md5)]
+    lineage.versions = Registry(experiment).versions_of(lineage.md5)
+    if recorded and not lineage.runs:
+        lineage.unknown.append("run: MLflow shows none; mnist-pipeline sync --all-commits writes it")
+
+
+def _show(lineage: Lineage) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    lines = {
+        "md5": lineage.md5,
+        "commit": lineage.commit and git.subject(lineage.commit),
+        "tags": ", ".join(lineage.tags),
+        "experiment": lineage.experiment,
+        "stage": lineage.stage,
+        str(paths.RAW): lineage.data_md5,
+        "runs": "; ".join(f"{run.name} {run.run_id} {run.status}" for run in lineage.runs),
+        "registry": "; ".join(" ".join([v.name, f"version {v.version}", *v.aliases]) for v in lineage.versions),
+        **{section: _flat(content) for section, content in lineage.parameters.items()},
+        "metadata": _flat(lineage.metadata),
+        "not known": "; ".join(lineage.unknown),
+    }
+    console.print(lineage.artifact, markup=False)
+    for title, text in lines.items():
+        if text:
+            console.print(f"  {title:<11}{text}", markup=False)
+
+
+def _flat(section: Any, name: str = "") -> str:
+    """A section of the parameters in one line, such as `seed=1 mlp.epochs=2`."""
+    if isinstance(section, dict):
+        items = ((key, value) for key, value in section.items() if key != "suites")  # of earlier commits, and very long
+        return " ".join(_flat(value, f"{name}.{key}" if name else key) for key, value in items)
+    return f"{name}={section}" if name else " ".join(map(str, section))

@@ -1,0 +1,52 @@
+"""Other values of some parameters, for a training or in the file."""
+
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from mnist_pipeline import paths
+from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.files import write_text
+from mnist_pipeline.params import Params, checked
+
+
+def with_training(params: Params, model: str, changes: Mapping[str, Any]) -> Params:
+    """The same parameters, with other values of some keys of `train.<model>`, whose parts are joined by points.
+
+    Raises:
+        PipelineError: there is no such key, or a value is not allowed.
+    """
+    content = params.model_dump(by_alias=True)
+    _set(content, f"train.{model}", changes)
+    return checked(Params, content, paths.PARAMS)
+
+
+def write_values(section: str, values: Mapping[str, Any], path: Path = paths.PARAMS) -> None:
+    """Write other numbers or words for some keys of a section such as `train.lenet`, and leave all else as it is.
+
+    Raises:
+        PipelineError: there is no such key, a value is not allowed, or the file cannot be written.
+    """
+    file = YAML()
+    file.preserve_quotes = True
+    file.width = 1000
+    file.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
+    content = file.load(path.read_text(encoding="utf-8"))
+    _set(content, section, values)
+    text = StringIO()
+    file.dump(content, text)
+    checked(Params, YAML(typ="safe").load(text.getvalue()), path)
+    write_text(path, text.getvalue())
+
+
+def _set(content: Any, section: str, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        found, (*parents, leaf) = content, f"{section}.{key}".split(".")
+        for parent in parents:
+            found = found.get(parent) if isinstance(found, dict) else None
+        if not isinstance(found, dict) or leaf not in found:
+            raise PipelineError(f"{paths.PARAMS}: {section}.{key} is not a known key (docs/parameters.md lists all)")
+        found[leaf] = value

@@ -1,0 +1,101 @@
+"""Two classifiers on the same images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mnist_pipeline.comparison.intervals import difference_interval
+
+PAIR_COLUMNS = {
+    **{"model": str, "other": str, "accuracy": float, "other_accuracy": float, "difference": float},
+    **{"difference_low": float, "difference_high": float, "p_value": float, "won": int, "lost": int, "both_wrong": int},
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a candidate does against a champion.
+
+    `lost` images the champion alone had right, `won` images the candidate alone; `p_value` is that of the exact
+    McNemar test, two-sided. `worst_class` is the label whose recall falls most, and `class_drop` by how much.
+    """
+
+    images: int
+    candidate_accuracy: float
+    champion_accuracy: float
+    won: int
+    lost: int
+    p_value: float
+    worst_class: str
+    class_drop: float
+
+
+def compare(
+    labels: NDArray[np.uint8], candidate: NDArray[np.int64], champion: NDArray[np.int64], label_names: Sequence[str]
+) -> Comparison:
+    """Compare predictions `[N]` of both with the labels `[N]`."""
+    right, right_before = candidate == labels, champion == labels
+    won, lost = int((right & ~right_before).sum()), int((right_before & ~right).sum())
+    drops = {label: right_before[labels == label].mean() - right[labels == label].mean() for label in np.unique(labels)}
+    worst = max(drops, key=lambda label: float(drops[label]))
+    return Comparison(
+        images=len(labels),
+        candidate_accuracy=float(right.mean()),
+        champion_accuracy=float(right_before.mean()),
+        won=won,
+        lost=lost,
+        p_value=mcnemar(won, lost),
+        worst_class=label_names[worst],
+        class_drop=float(drops[worst]),
+    )
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """Exact two-sided p-value of the numbers of images that one of two classifiers alone has right.
+
+    If the two were equally good, each of these would fall to either side with probability 1/2: McNemar (1947), "Note on
+    the sampling error of the difference between correlated proportions or percentages", Psychometrika 12(2), 153-157.
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(lost, won + lost).pvalue) if won + lost else 1.0
+
+
+def pair_table(predictions: Mapping[str, pd.DataFrame], confidence: float) -> pd.DataFrame:
+    """The first model against each other one; no rows where there is a single model.
+
+    `predictions` has a table for each model, by its name, with the columns label and predicted and the same images in
+    the same order. `difference` is the accuracy of the first less that of the other, with its interval at `confidence`;
+    `won` images the first alone had right, `lost` images the other alone.
+    """
+    correct = {name: (table["label"] == table["predicted"]).to_numpy() for name, table in predictions.items()}
+    (first, right), *others = correct.items()
+    rows = []
+    for other, its in others:
+        won, lost = int((right & ~its).sum()), int((its & ~right).sum())
+        interval = difference_interval(won, lost, len(right), confidence)
+        accuracies = right.mean(), its.mean(), (won - lost) / len(right)
+        rows.append((first, other, *accuracies, *interval, mcnemar(won, lost), won, lost, int((~right & ~its).sum())))
+    return pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
+
+
+def comparison_lines(
+    summary: Mapping[str, int], pairs: pd.DataFrame, models: Sequence[str], confidence: float
+) -> list[str]:
+    """A comparison of models in a line for each pair and one for the images that all models miss."""
+    lines = [
+        f"{pair['model']} against {pair['other']}: {100 * pair['difference']:+.2f} points of accuracy, "
+        f"{100 * pair['difference_low']:+.2f} to {100 * pair['difference_high']:+.2f} at {100 * confidence:g}% "
+        f"confidence; {pair['won']:,} images won, {pair['lost']:,} lost, exact McNemar p = {pair['p_value']:.2g}"
+        for pair in pairs.to_dict("records")
+    ]
+    missed, suspected = summary["missed_by_all"], summary["suspected_labels"]
+    return [*lines, f"{missed:,} images missed by {joined(models)}, {suspected:,} of their labels suspected"]
+
+
+def joined(models: Sequence[str]) -> str:
+    """The models in a line or heading; more than two names would fill it."""
+    return " and ".join(models) if len(models) < 3 else f"all {len(models)} models"

@@ -1,1 +1,0 @@
-"""The doors for people: what the command does apart from the stages. Each reads files, calls the rooms and prints."""

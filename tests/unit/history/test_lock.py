@@ -1,0 +1,35 @@
+"""requirements.lock and pyproject.toml agree."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[3]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+REQUIREMENTS = [
+    *PROJECT["project"]["dependencies"],
+    *(line for extra in PROJECT["project"]["optional-dependencies"].values() for line in extra),
+    *PROJECT["dependency-groups"]["dev"],
+    *PROJECT["build-system"]["requires"],
+]
+LOCKED = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("line", REQUIREMENTS)
+def test_the_lock_pins_what_pyproject_asks_for(line: str) -> None:
+    wanted = Requirement(line)
+    assert canonicalize_name(wanted.name) in LOCKED, "run make lock"
+    assert wanted.specifier.contains(LOCKED[canonicalize_name(wanted.name)]), "run make lock"
+
+
+def test_torch_and_torchvision_are_the_pair_that_was_tested() -> None:
+    assert (LOCKED["torch"], LOCKED["torchvision"]) == ("2.14.1", "0.29.1")
+
+
+def test_every_pin_has_a_checksum() -> None:
+    blocks = re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text())
+    assert all("--hash=sha256:" in block for block in blocks if not block.startswith("#"))

@@ -1,0 +1,140 @@
+"""The train stage in this process: what it reads, writes and resumes from."""
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mnist_pipeline import paths
+from mnist_pipeline.commands.params_file import with_training
+from mnist_pipeline.data.dataset import Split
+from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.models.weights import load_classifier
+from mnist_pipeline.params import Params, load_params
+from mnist_pipeline.stages import train
+from mnist_pipeline.training import distributed
+from mnist_pipeline.training.loop import Row
+
+ROOT = Path(__file__).parents[3]
+CPU = torch.device("cpu")
+
+
+class Run:
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.completed = False
+
+    @contextmanager
+    def live_run(self, params: Params, model: str) -> Iterator[Any]:
+        yield SimpleNamespace(log_epoch=self.rows.append)
+        self.completed = paths.weights(model).exists() and (paths.report("train", model) / "metrics.json").exists()
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The stage runs in a folder of its own; this is its MLflow run."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_data, paths.RAW)
+    shutil.copytree(ROOT / "src", "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(ROOT / "dvc.yaml", ".")
+    run = Run()
+    publish: Any = SimpleNamespace(live_run=run.live_run)
+    monkeypatch.setitem(sys.modules, "mnist_pipeline.tracking.publish", publish)
+    return run
+
+
+def small(shared: dict[str, Any] | None = None, **changes: Any) -> Params:
+    """Parameters of a short training, with others of `train` and `train.lenet`."""
+    params = load_params(ROOT / "params.yaml")
+    values = {"device": "cpu", "validation_share": 0.25} | (shared or {})
+    params = params.model_copy(update={"train": params.train.model_copy(update=values)})
+    return with_training(params, "lenet", {"epochs": 2, "batch_size": 32, "precision": "float32"} | changes)
+
+
+def test_it_writes_weights_history_and_metrics_and_leaves_no_checkpoint(run: Run) -> None:
+    train.run(small(), "lenet")
+    text = (paths.report("train", "lenet") / "history.csv").read_text()
+    assert text.startswith("epoch,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy\n1,")
+    rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(text.splitlines())]
+    assert rows == run.rows
+    assert len(rows) == 2
+    metrics = json.loads((paths.report("train", "lenet") / "metrics.json").read_text())
+    assert metrics == {"parameters": 61_706} | {
+        name: run.rows[-1][name] for name in ("train_loss", "validation_loss", "validation_accuracy")
+    }
+    _, description = load_classifier(paths.weights("lenet"))
+    assert description.model == "lenet"
+    assert run.completed
+    assert not list(paths.CHECKPOINTS.iterdir())
+    before = paths.weights("lenet").read_bytes()
+    train.run(small(), "lenet")
+    assert paths.weights("lenet").read_bytes() == before
+
+
+def test_one_epoch_of_200_images_works_with_the_default_parameters(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = Split(np.random.default_rng(0).integers(0, 256, (200, 28, 28), np.uint8), np.arange(200, dtype=np.uint8) % 10)
+    monkeypatch.setattr(train, "load_split", lambda folder, split: few)
+    default = load_params(ROOT / "params.yaml").train
+    values = {"epochs": 1, "batch_size": default.model_extra["lenet"].batch_size, "precision": "auto"}
+    train.run(small({"validation_share": default.validation_share}, **values), "lenet")
+    assert len(run.rows) == 1
+
+
+def identity(params: Params | None = None, device: torch.device = CPU, **description: Any) -> str:
+    params = params or small()
+    training = train.prepare(params, "lenet", CPU)
+    training = replace(training, description=replace(training.description, **description))
+    return json.dumps(train.checkpoint_identity(params, training, device), sort_keys=True)
+
+
+def test_another_training_has_another_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainings = [small(), small({"seed": 1}), small({"validation_share": 0.3}), small(precision="bfloat16")]
+    identities = [identity(params) for params in [*trainings, small(**{"augmentation.shear": 1.0})]]
+    identities += [identity(data_md5="other data"), identity(mean=0.2), identity(device=torch.device("mps"))]
+    for target, name, value in (
+        (torch, "__version__", "3.0"),
+        (torch, "get_num_threads", lambda: 77),
+        (distributed, "world_size", lambda: 2),
+    ):
+        monkeypatch.setattr(target, name, value)
+        identities.append(identity())
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    identities.append(identity())
+    assert len(set(identities)) == len(identities)
+
+
+def test_what_cannot_change_the_weights_keeps_the_checkpoint(run: Run) -> None:
+    first = identity()
+    assert identity(with_training(small({"checkpoint_steps": 5}), "mlp", {"learning_rate": 0.5})) == first
+
+
+def test_the_digest_of_the_code_is_that_of_the_stages_dependencies(run: Run) -> None:
+    def changed(file: str) -> bool:
+        before, source = train.training_code_digest("lenet"), Path("src/mnist_pipeline") / file
+        source.write_text(f"{source.read_text()}\n# a comment\n")
+        return train.training_code_digest("lenet") != before
+
+    assert not any(map(changed, ["cli.py", "errors.py", "params.py", "models/mlp.py", "commands/sweep.py"]))
+    assert all(map(changed, ["models/lenet.py", "training/loop.py", "data/augment.py", "stages/train.py"]))
+
+
+@pytest.mark.parametrize("content", ["stages: {}", "stages: {train: {deps: null}}"])
+def test_a_dvc_yaml_without_the_stage_is_named(content: str, run: Run) -> None:
+    Path("dvc.yaml").write_text(content)
+    with pytest.raises(PipelineError, match=r"dvc\.yaml"):
+        train.training_code_digest("lenet")
+
+
+def test_an_architecture_that_is_not_allowed_is_named_by_its_key(run: Run) -> None:
+    with pytest.raises(PipelineError, match=r"train\.lenet\.architecture"):
+        train.prepare(small(**{"architecture.pooling": "median"}), "lenet", CPU)
