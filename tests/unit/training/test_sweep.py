@@ -120,8 +120,11 @@ def test_a_study_holds_trials_of_the_same_code_parameters_and_space(search: Sear
 
 
 def test_bad_trials_are_pruned_or_diverge(search: Search) -> None:
-    search.set({"learning_rate": {"choices": [0.01, 0.0101, 1e-9, 1e30]}}, epochs=4, ema_decay=0.0)
-    search.run(12)
+    search.set({"learning_rate": {"choices": [0.01, 1e-9, 1e30]}}, epochs=4, ema_decay=0.0)
+    study = search.searched().open_study(sweep.default_storage())
+    for rate in [0.01] * 5 + [1e-9, 1e30]:  # Optuna prunes nothing before the sixth trial
+        study.enqueue_trial({"learning_rate": rate})
+    search.run(7)
     for trial in search.trials():
         diverged = trial.params["learning_rate"] == 1e30
         assert (search.closed[trial.number] == "diverged") == diverged
