@@ -135,7 +135,7 @@ def _add_tracking(lineage: Lineage, experiment: str, recorded: list[Revision]) -
             for stage in upstream(lock, maker):
                 weights.add(lock[stage].outputs.get(str(paths.weights(stage.partition("@")[2])), lineage.md5))
     lineage.runs = [run for md5 in sorted(weights) for run in find_tracked(experiment, md5)]
-    lineage.versions = Registry(experiment).versions_of(lineage.md5)
+    lineage.versions = Registry(experiment).versions(md5=lineage.md5)
     if recorded and not lineage.runs:
         lineage.unknown.append("run: MLflow shows none; mnist-pipeline sync --all-commits writes it")
 

@@ -43,7 +43,10 @@ def run(params: Params, model: str, bump: str) -> None:
         registry.rebuild(model, tags)
         champion = registry.find_alias(model, CHAMPION)
         if champion is None and tags.champion:
-            raise PipelineError(f"{tags.champion}: champion by git's tags, but its file is lost: dvc push it first")
+            raise PipelineError(
+                f"{tags.champion}: champion by git's tags, but neither DVC's cache nor its remote has its ONNX file: "
+                f"dvc push it from a clone that has it, or make it again: git checkout {tags.champion}, dvc repro"
+            )
         same = champion if champion and champion.md5 == md5 else None
         if champion and not same:
             _check_no_worse(params, model, registry, champion)
@@ -63,15 +66,16 @@ def run(params: Params, model: str, bump: str) -> None:
         if tag in tags.versions and tags.champion != tag:
             assign_champion(model, tag, tags)
             console.info(f"promote: {tag} is tagged as {CHAMPION}")
-        if same:
-            console.info(f"promote: version {same.version} of {model} is these bytes, and champion already")
-            return
-        registry.rebuild(model, ModelTags({tag: commit}))
-        registered = next((found for found in registry.versions(model) if (found.tag, found.md5) == (tag, md5)), None)
+        registered = same
+        if not same:
+            registry.rebuild(model, ModelTags({tag: commit}))
+            versions = registry.versions(model)
+            registered = next((found for found in versions if (found.tag, found.md5) == (tag, md5)), None)
         if registered is None:
             raise PipelineError(f"{tag}: MLflow's registry lacks it, for the reason above: fix that and promote again")
-        registry.set_champion(registered, champion)
-    console.info(f"promote: {model} version {registered.version} is champion; git push origin --tags shares its tags")
+        registry.set_champion(registered, None if same else champion, _last_change(model))
+    already = " already" if same else "; git push origin --tags shares its tags"
+    console.info(f"promote: {model} version {registered.version} is champion{already}")
 
 
 def roll_back(params: Params, model: str) -> None:
@@ -84,19 +88,23 @@ def roll_back(params: Params, model: str) -> None:
     with one_promotion_at_a_time():
         registry = Registry(params.tracking.experiment)
         tags = read_tags().get(model, ModelTags())
-        registry.rebuild(model, tags)
+        moved = registry.rebuild(model, tags)
         champion, target = registry.find_alias(model, CHAMPION), registry.find_alias(model, PREVIOUS)
-        if champion and target and champion.version == target.version:  # a change was cut off after its tag
-            target = next((found for found in registry.versions(model) if found.tag == tags.champion), None)
         if champion is None or target is None or champion.version == target.version:
             raise PipelineError(f"{model}: MLflow's registry has no previous champion to go back to")
-        if target.tag not in tags.versions:
+        if moved and tags.champion in tags.champions[:-1]:  # a rollback that was cut off, or another clone's
+            champion, target = target, champion
+        elif target.tag not in tags.versions:
             console.warn(f"{target.tag or model}: no such tag here, so git records nothing of this: git fetch --tags")
         elif tags.champion != target.tag:
             assign_champion(model, target.tag, tags)
             console.info(f"rollback: {target.tag} is tagged as {CHAMPION}")
-        registry.set_champion(target, champion)
+        registry.set_champion(target, champion, _last_change(model))
     console.info(f"rollback: {model} version {target.version} is champion, {champion.version} the previous one")
+
+
+def _last_change(model: str) -> int:
+    return read_tags().get(model, ModelTags()).last_change
 
 
 def _check_result(params: Params, model: str) -> None:

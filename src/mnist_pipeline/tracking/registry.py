@@ -23,6 +23,8 @@ from mnist_pipeline.tracking.onnx_model import REGISTERED, find_network, log_net
 from mnist_pipeline.tracking.store import errors_in_one_line, open_store
 
 PREVIOUS = "previous"
+LAST_CHANGE = "git.tags_changed"
+"""Tag of a registered model: the time of the newest of git's tags that its aliases were set by, in Unix seconds."""
 MOST_CHARACTERS = 5000
 """Of a version's description: the width of MLflow's column, which PostgreSQL insists on."""
 ELSEWHERE = "\nThe rest of the card, and its pictures, are in the folder card of the run's artifacts.\n"
@@ -43,28 +45,22 @@ class RegisteredVersion:
 class Registry:
     """The registry of the store that holds an experiment; its methods raise `PipelineError` where MLflow fails."""
 
+    @errors_in_one_line()
     def __init__(self, experiment: str) -> None:
-        with errors_in_one_line():
-            store = open_store(experiment)
+        store = open_store(experiment)
         self._client, self._experiment = store.client, store.models
 
-    def versions(self, name: str) -> list[RegisteredVersion]:
-        """All versions of a model, newest first; none where the registry does not know it."""
+    @errors_in_one_line()
+    def versions(self, name: str = "", md5: str = "") -> list[RegisteredVersion]:
+        """The versions of a model, or those of any model that are an ONNX file with this MD5, newest first."""
+        entries = self._client.search_model_versions(f"tags.`dvc.md5` = '{md5}'" if md5 else f"name = '{name}'")
+        aliases = {name: self._client.get_registered_model(name).aliases for name in {entry.name for entry in entries}}
         found = []
-        with errors_in_one_line():
-            for registered in self._client.search_registered_models(f"name = '{name}'"):
-                for entry in self._client.search_model_versions(f"name = '{name}'"):
-                    number, tags = str(entry.version), entry.tags
-                    aliases = sorted(alias for alias, of in registered.aliases.items() if str(of) == number)
-                    md5, tag = tags.get("dvc.md5", ""), tags.get("git.tag", "")
-                    found.append(RegisteredVersion(name, number, tuple(aliases), md5, tag))
-        return sorted(found, key=lambda version: int(version.version), reverse=True)
-
-    def versions_of(self, md5: str) -> list[RegisteredVersion]:
-        """The versions, of any name, that are an ONNX file with this MD5."""
-        with errors_in_one_line():
-            names = {entry.name for entry in self._client.search_model_versions(f"tags.`dvc.md5` = '{md5}'")}
-        return [version for name in sorted(names) for version in self.versions(name) if version.md5 == md5]
+        for entry in entries:
+            own = sorted(alias for alias, number in aliases[entry.name].items() if str(number) == str(entry.version))
+            digest, tag = entry.tags.get("dvc.md5", ""), entry.tags.get("git.tag", "")
+            found.append(RegisteredVersion(entry.name, str(entry.version), tuple(own), digest, tag))
+        return sorted(found, key=lambda version: (version.name, -int(version.version)))
 
     def find_alias(self, name: str, alias: str) -> RegisteredVersion | None:
         return next((version for version in self.versions(name) if alias in version.aliases), None)
@@ -83,36 +79,41 @@ class Registry:
                 return version
         raise PipelineError(f"{address}: MLflow's registry has no such version; mnist-pipeline promote makes one")
 
+    @errors_in_one_line()
     def has_network(self, md5: str) -> bool:
         """Whether MLflow shows an ONNX file with this MD5."""
-        with errors_in_one_line():
-            return find_network(self._client, self._experiment, md5) is not None
+        return find_network(self._client, self._experiment, md5) is not None
 
+    @errors_in_one_line()
     def fetch_network(self, version: RegisteredVersion, folder: Path) -> Path:
         """Bring the ONNX file of a version into a folder; returns where it is."""
-        with errors_in_one_line():
-            address = self._client.get_model_version_download_uri(version.name, version.version)
-            local = download_artifacts(address, dst_path=str(folder), tracking_uri=self._client.tracking_uri)
+        address = self._client.get_model_version_download_uri(version.name, version.version)
+        local = download_artifacts(address, dst_path=str(folder), tracking_uri=self._client.tracking_uri)
         for network in Path(local).rglob("*.onnx"):
             return network
-        raise PipelineError(f"{version.name} version {version.version}: holds no ONNX file: give {CHAMPION} to another")
+        raise PipelineError(
+            f"{version.name} version {version.version} has no ONNX file in MLflow: restore its artifacts, or give the "
+            f"alias {CHAMPION} to another version on MLflow's page"
+        )
 
-    def set_champion(self, chosen: RegisteredVersion, former: RegisteredVersion | None) -> None:
+    @errors_in_one_line()
+    def set_champion(self, chosen: RegisteredVersion, former: RegisteredVersion | None, last_change: int) -> None:
         """Give a version the alias `champion`; the one that had it becomes `previous`."""
-        with errors_in_one_line():
-            if former:  # first: both aliases on one version show that this was interrupted
-                self._client.set_registered_model_alias(chosen.name, PREVIOUS, former.version)
-            self._client.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
+        if former:
+            self._client.set_registered_model_alias(chosen.name, PREVIOUS, former.version)
+        self._client.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
+        self._record_change(chosen.name, last_change)
 
-    def rebuild(self, name: str, tags: ModelTags) -> None:
-        """Write the versions and aliases that git's tags name and MLflow lacks, and print them.
+    @errors_in_one_line()
+    def rebuild(self, name: str, tags: ModelTags) -> bool:
+        """Write the versions and aliases that git's tags name and MLflow lacks; report whether an alias moved.
 
-        The ONNX files come from DVC's cache or its remote; a version whose file is in neither is left out.
+        An alias that MLflow has moves only where the tags are newer than those that it was set by: on a shared server,
+        a clone may lack the newest. The ONNX files come from DVC's cache or its remote; a version whose file is in
+        neither is left out.
         """
-        with errors_in_one_line():
-            known = self._client.search_model_versions(f"name = '{name}'")
+        known = self._client.search_model_versions(f"name = '{name}'")
         numbers = {(entry.tags.get("git.tag"), entry.tags.get("git.commit")): str(entry.version) for entry in known}
-        taken = {alias for version in self.versions(name) for alias in version.aliases}
         for tag, commit in tags.versions.items():
             if (tag, commit) in numbers:
                 continue
@@ -122,16 +123,27 @@ class Registry:
                 except PipelineError as error:
                     console.warn(f"{tag} left out of MLflow's registry: {error}")
                     continue
-                with errors_in_one_line():
-                    described = {"git.commit": commit, "git.tag": tag, "dvc.md5": md5}
-                    numbers[tag, commit] = self._register(name, network, described, shortened(card, MOST_CHARACTERS))
+                described = {"git.commit": commit, "git.tag": tag, "dvc.md5": md5}
+                numbers[tag, commit] = self._register(name, network, described, shortened(card, MOST_CHARACTERS))
             console.info(f"registry: models:/{name}/{numbers[tag, commit]} is {tag}")
-        for alias, chosen in ((CHAMPION, tags.champion), (PREVIOUS, tags.previous)):
-            number = numbers.get((chosen, tags.versions.get(chosen or "")))
-            if number and alias not in taken:
-                with errors_in_one_line():
-                    self._client.set_registered_model_alias(name, alias, number)
-                console.info(f"registry: models:/{name}@{alias} is {chosen}")
+        tagged = {CHAMPION: tags.champion, PREVIOUS: tags.previous}
+        named = {alias: (tag, numbers.get((tag, tags.versions.get(tag)))) for alias, tag in tagged.items() if tag}
+        moved = False
+        for alias, (tag, number) in named.items():
+            registered = self._client.get_registered_model(name)
+            present = registered.aliases.get(alias)
+            newer = tags.last_change > int(registered.tags.get(LAST_CHANGE, tags.last_change))
+            if number and str(present) != number and (newer or present is None):
+                self._client.set_registered_model_alias(name, alias, number)
+                console.info(f"registry: models:/{name}@{alias} is {tag}")
+                moved = moved or present is not None
+        if CHAMPION in named and named[CHAMPION][1]:
+            self._record_change(name, tags.last_change)
+        return moved
+
+    def _record_change(self, name: str, last_change: int) -> None:
+        if last_change > int(self._client.get_registered_model(name).tags.get(LAST_CHANGE, 0)):
+            self._client.set_registered_model_tag(name, LAST_CHANGE, str(last_change))
 
     def _register(self, name: str, network: Path, tags: dict[str, str], description: str) -> str:
         """Make a version, without an alias; returns its number."""

@@ -18,6 +18,7 @@ from mnist_pipeline.commands import promote
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.formats import file_digest
 from mnist_pipeline.history.cache import Cache
+from mnist_pipeline.history.tags import assign_champion, read_tags
 from mnist_pipeline.tracking.onnx_model import log_onnx_model
 from mnist_pipeline.tracking.registry import rebuild_registry
 from tiny_project import DETAILS, MODEL, ONNX, WEIGHTS, TinyProject, matrix, network, run_git
@@ -98,6 +99,26 @@ def test_what_mlflow_has_is_left_as_it_is(project: TinyProject) -> None:
     before = project.registry()
     rebuild_registry(project.params.tracking.experiment)
     assert project.registry() == before
+
+
+def test_newer_tags_move_the_aliases_and_older_ones_do_not(project: TinyProject) -> None:
+    first, second = md5s(project)
+    project.promote()
+    assign_champion(MODEL, FIRST, read_tags()[MODEL])  # as another clone's, fetched
+    rebuild_registry(project.params.tracking.experiment)
+    assert project.registry()[0] == {"champion": first, "previous": second}
+    run_git("tag", "--delete", "mlp#champion#3")  # as a clone of the same server that has not fetched it
+    rebuild_registry(project.params.tracking.experiment)
+    assert project.registry()[0] == {"champion": first, "previous": second}
+
+
+def test_a_version_that_was_registered_by_hand_gets_no_alias(project: TinyProject) -> None:
+    run_git("tag", "--delete", "mlp#champion#1")  # no champion by the tags
+    client = project.store.client
+    client.delete_registered_model_alias(MODEL, "champion")
+    client.create_model_version(MODEL, client.get_model_version(MODEL, "1").source)
+    rebuild_registry(project.params.tracking.experiment)
+    assert client.get_registered_model(MODEL).aliases == {}
 
 
 def test_tags_of_promotions_before_stages_count(project: TinyProject) -> None:
