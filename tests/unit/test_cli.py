@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from mnist_pipeline import cli
+from mnist_pipeline.commands import plots
+from mnist_pipeline.params import load_params
 from projects import Project
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +47,21 @@ def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert f"error: port {port}: " in Project(ROOT).cli("ui", "--port", str(port), code=1)
+
+
+def test_plots_of_every_form_are_copied_for_a_new_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = load_params(ROOT / "params.yaml").model_copy(update={"models": ["lenet", "mlp", "wide-lenet"]})
+    monkeypatch.chdir(tmp_path)
+    line = "reports/train/{}/history.csv: {{x: epoch, y: train_loss}}"
+    others = f"plots:\n  - reports/all.csv: {{x: a, y: b}}\n  - reports/bare.csv:\n  - {line.format('lenet')}\n"
+    Path("dvc.yaml").write_text((ROOT / "dvc.yaml").read_text().replace("plots:\n", others, 1))
+    plots.run(params)
+    written = Path("dvc.yaml").read_text()
+    assert written.count("wide-lenet") == 9
+    assert f"  - {line.format('wide-lenet')}\n" in written
+    assert "    labels: [onnx, wide-lenet]\n" in written
+    plots.run(params)  # nothing is to be added
+    assert Path("dvc.yaml").read_text() == written
 
 
 def test_what_libraries_report_is_off_unless_the_user_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
