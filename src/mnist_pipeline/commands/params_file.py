@@ -13,15 +13,15 @@ from mnist_pipeline.files import write_text
 from mnist_pipeline.params import Params, checked
 
 
-def with_training(params: Params, model: str, changes: Mapping[str, Any]) -> Params:
+def with_training(params: Params, model: str, changes: Mapping[str, Any], source: Path = paths.PARAMS) -> Params:
     """The same parameters, with other values of some keys of `train.<model>`, whose parts are joined by points.
 
     Raises:
-        PipelineError: there is no such key, or a value is not allowed.
+        PipelineError: there is no such key, or a value is not allowed in `source`, the file that has it.
     """
     content = params.model_dump(by_alias=True)
-    _set(content, f"train.{model}", changes)
-    return checked(Params, content, paths.PARAMS)
+    _set(content, f"train.{model}", changes, source)
+    return checked(Params, content, source)
 
 
 def write_values(section: str, values: Mapping[str, Any], path: Path = paths.PARAMS) -> None:
@@ -33,20 +33,19 @@ def write_values(section: str, values: Mapping[str, Any], path: Path = paths.PAR
     file = YAML()
     file.preserve_quotes = True
     file.width = 1000
-    file.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
     content = file.load(path.read_text(encoding="utf-8"))
-    _set(content, section, values)
+    _set(content, section, values, path)
     text = StringIO()
     file.dump(content, text)
     checked(Params, YAML(typ="safe").load(text.getvalue()), path)
     write_text(path, text.getvalue())
 
 
-def _set(content: Any, section: str, values: Mapping[str, Any]) -> None:
+def _set(content: Any, section: str, values: Mapping[str, Any], source: Path) -> None:
     for key, value in values.items():
         found, (*parents, leaf) = content, f"{section}.{key}".split(".")
         for parent in parents:
             found = found.get(parent) if isinstance(found, dict) else None
         if not isinstance(found, dict) or leaf not in found:
-            raise PipelineError(f"{paths.PARAMS}: {section}.{key} is not a known key (docs/parameters.md lists all)")
+            raise PipelineError(f"{source}: {section}.{key} is not a known key (docs/parameters.md lists all)")
         found[leaf] = value

@@ -1,5 +1,6 @@
 """`sweeps/<model>.yaml`: which keys of `train.<model>` a search may change, and to what."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, RootModel, Tag, model_validator
@@ -42,13 +43,17 @@ class SearchSpace(RootModel[Annotated[dict[str, Searched], Field(min_length=1)]]
     """The keys of `train.<model>`, their parts joined by points, and the values to try."""
 
 
+def space_path(model: str) -> Path:
+    return paths.SWEEPS / f"{model}.yaml"
+
+
 def load_search_space(model: str) -> dict[str, Interval | Choices]:
     """What is searched for a model.
 
     Raises:
         PipelineError: there is no such file, or it is not one.
     """
-    path = paths.SWEEPS / f"{model}.yaml"
+    path = space_path(model)
     if not path.exists():
         raise PipelineError(f"{path}: missing: say there which keys of train.{model} to search")
     return checked(SearchSpace, read_yaml(path), path).root

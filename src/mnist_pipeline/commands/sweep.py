@@ -14,9 +14,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import psutil
@@ -30,7 +31,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.commands.params_file import with_training, write_values
-from mnist_pipeline.commands.search_space import Choices, Interval, load_search_space
+from mnist_pipeline.commands.search_space import Choices, Interval, load_search_space, space_path
 from mnist_pipeline.data.dataset import load_split
 from mnist_pipeline.errors import PipelineError, one_line
 from mnist_pipeline.files import check_writable
@@ -40,6 +41,9 @@ from mnist_pipeline.params import Params
 from mnist_pipeline.stages.train import PACKAGE, prepare, training_code_digest
 from mnist_pipeline.training.devices import choose_device
 from mnist_pipeline.training.loop import DivergedError
+
+if TYPE_CHECKING:
+    from mnist_pipeline.tracking.sweeps import SearchRuns
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 HEARTBEAT = 10
@@ -59,12 +63,14 @@ def run(
     for library in (optuna.logging.get_logger("optuna"), logging.getLogger("sqlalchemy")):
         library.setLevel(logging.CRITICAL)  # what they have to say ends in one line of ours
     space = load_search_space(model)
+    source = space_path(model)
     for key, values in space.items():
         for value in values.choices if isinstance(values, Choices) else (values.low, values.high):
             try:
-                build(model, with_training(params, model, {key: value}).training(model).architecture, classes=2)
+                changed = with_training(params, model, {key: value}, source)
+                build(model, changed.training(model).architecture, classes=2)
             except ValueError as error:
-                raise PipelineError(f"{paths.SWEEPS / model}.yaml: {key}: {error}") from error
+                raise PipelineError(f"{source}: {key}: {error}") from error
     choose_device("train.device", params.train.device)
     load_split(paths.RAW, "train")
     search = Search(params, model, space)
@@ -133,6 +139,12 @@ class Search:
     model: str
     space: Mapping[str, Interval | Choices]
 
+    @cached_property
+    def runs(self) -> "SearchRuns":
+        from mnist_pipeline.tracking.sweeps import SearchRuns  # MLflow takes seconds to import
+
+        return SearchRuns(self.params, self.model, self.space)
+
     def study_name(self) -> str:
         """A digest of all that the results of the trials depend on, so that only like is compared with like."""
         lowest = {
@@ -172,8 +184,6 @@ class Search:
 
     def train(self, trial: Trial) -> float:
         """Train with what Optuna suggests; the validation accuracy of the last epoch."""
-        from mnist_pipeline.tracking.sweeps import TrialRun
-
         chosen = {key: suggest(trial, key, values) for key, values in self.space.items()}
         trial.set_user_attr(CHOSEN, chosen)
         try:
@@ -183,7 +193,7 @@ class Search:
             console.info(f"trial {trial.number}: {error}")
             trial.set_user_attr(END, "impossible")
             raise optuna.TrialPruned from error
-        run = TrialRun(params, self.model, trial.study.study_name, trial.number, self.space)
+        run = self.runs.start_trial(params, trial.study.study_name, trial.number)
         end = "stopped"
         try:
             for row in training.fit():
@@ -197,24 +207,22 @@ class Search:
             end = "diverged"
             raise optuna.TrialPruned from error
         finally:
-            run.close(end)
+            self.runs.end_trial(run, end)
             trial.set_user_attr(END, end)
         return row["validation_accuracy"]
 
     def summarize(self, study: optuna.Study, write: bool) -> None:
         """Print the best trials, show the best at the study's MLflow run, and write it into params.yaml on request."""
-        from mnist_pipeline.tracking.sweeps import publish_best
-
         complete = study.get_trials(states=[TrialState.COMPLETE])
         if not complete:
-            raise PipelineError(f"no trial was complete: narrow the intervals of {paths.SWEEPS / self.model}.yaml")
+            raise PipelineError(f"no trial was complete: narrow the intervals of {space_path(self.model)}")
         complete.sort(key=lambda trial: trial.value or 0, reverse=True)
         rows = [(str(trial.number), f"{trial.value:.2%}", _chosen(trial)) for trial in complete[:5]]
         done = len(study.get_trials(deepcopy=False, states=DONE))
         console.table(f"The best of {done} trials", ("trial", "validation accuracy", "parameters"), rows)
         best, section = complete[0], f"train.{self.model}"
         chosen = best.user_attrs[CHOSEN]
-        publish_best(self.params, self.model, study.study_name, best.number, chosen, best.value or 0)
+        self.runs.show_best(study.study_name, best.number, chosen, best.value or 0)
         if write:
             write_values(section, chosen)
             console.info(f"{paths.PARAMS}: {section} has the parameters of trial {best.number}; next: make repro")

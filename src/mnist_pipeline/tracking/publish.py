@@ -115,9 +115,13 @@ class Breaker:
 
     def __init__(self, settings: Tracking, otherwise: str = "the stage continues; mnist-pipeline sync adds it") -> None:
         self._settings, self._otherwise = settings, otherwise
-        self._seconds_left = settings.time_budget_seconds
+        self.renew()
         self._store: Store | None = None
         self.is_open = False
+
+    def renew(self) -> None:
+        """Give what follows the whole time budget."""
+        self._seconds_left = self._settings.time_budget_seconds
 
     def call(self, work: Callable[[Store], Result], strict: bool | None = None) -> Result | None:
         """The result of the work; None where MLflow failed, which one warning reports.

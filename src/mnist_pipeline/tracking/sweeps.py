@@ -16,54 +16,62 @@ ENDS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED", "stopp
 """How a trial ends, and MLflow's word for that."""
 
 
-class TrialRun(LiveRun):
-    """The run of one trial, below the run of its study; `searched` are the keys of the search space."""
+class SearchRuns:
+    """The runs of a search in this process, which calls MLflow no more once it failed, whichever trial met that.
 
-    def __init__(self, params: Params, model: str, study: str, number: int, searched: Iterable[str]) -> None:
+    `searched` are the keys of the search space.
+    """
+
+    def __init__(self, params: Params, model: str, searched: Iterable[str]) -> None:
+        self._model, self._searched = model, searched
+        self._breaker = Breaker(params.tracking, OTHERWISE)
+
+    def start_trial(self, params: Params, study: str, number: int) -> LiveRun:
+        """The run of one trial, below that of its study; each trial has the whole time budget."""
+
         def begin(store: Store) -> str:
-            experiment = _experiment(store, model, searched)
-            tags = {STUDY: study, TRIAL: str(number), PARENT: _study_run(store, experiment, study, model)}
-            return runs.start_training(store, of_work_tree(params), model, experiment, f"trial {number}", tags)
+            experiment, parent = self._open(store, study)
+            tags, name = {STUDY: study, TRIAL: str(number), PARENT: parent}, f"trial {number}"
+            return runs.start_training(store, of_work_tree(params), self._model, experiment, name, tags)
 
-        super().__init__(Breaker(params.tracking, OTHERWISE), begin)
+        self._breaker.renew()
+        return LiveRun(self._breaker, begin)
 
-    def close(self, state: str) -> None:
+    def end_trial(self, run: LiveRun, state: str) -> None:
         """Close the run of a trial that came to one of `ENDS`."""
-        self.end(ENDS[state], {STATE: state})
+        run.end(ENDS[state], {STATE: state})
 
+    def show_best(self, study: str, number: int, best: Mapping[str, Any], accuracy: float) -> None:
+        """Show at the run of the study which of its trials is the best so far, and what it trained with."""
 
-def publish_best(params: Params, model: str, study: str, number: int, best: Mapping[str, Any], accuracy: float) -> None:
-    """Show at the run of the study which of its trials is the best so far, and what it trained with."""
+        def write(store: Store) -> None:
+            _, run_id = self._open(store, study)
+            runs.set_tags(store.client, run_id, {"sweep.best_trial": str(number), "sweep.best": json.dumps(dict(best))})
+            runs.log_metrics(store.client, run_id, {"validation_accuracy": accuracy})
 
-    def write(store: Store) -> None:
-        run_id = _study_run(store, _experiment(store, model, best), study, model)
-        runs.set_tags(store.client, run_id, {"sweep.best_trial": str(number), "sweep.best": json.dumps(dict(best))})
-        runs.log_metrics(store.client, run_id, {"validation_accuracy": accuracy})
+        self._breaker.renew()
+        self._breaker.call(write)
 
-    Breaker(params.tracking, OTHERWISE).call(write)
+    def _open(self, store: Store, study: str) -> tuple[str, str]:
+        """The ids of the experiment and of the study's run, which its first process makes.
 
-
-def _experiment(store: Store, model: str, searched: Iterable[str]) -> str:
-    """With a view of the trials of a model, the best first; in this order MLflow shows them without a click."""
-    order = "metrics.`validation_accuracy`"
-    view = saved_view(
-        f"trials-{model}",
-        f"Trials of {model}",
-        [order, *(f"params.`{key}`" for key in searched), f"tags.`{STATE}`", f"tags.`{STUDY}`"],
-        orderByKey=order,
-        orderByAsc=False,
-        searchFilter=f"params.model = '{model}' and tags.`{TRIAL}` != ''",
-    )
-    return open_experiment(store, f"{store.name}-sweeps", view)
-
-
-def _study_run(store: Store, experiment: str, study: str, model: str) -> str:
-    """The run of a study, which its first process makes; the trials of all processes are below it."""
-    with store.exclusive():
-        for run in runs.find_runs(store.client, experiment, {STUDY: study}):
-            if PARENT not in run.data.tags:
-                return str(run.info.run_id)
-        run_id = runs.create_run(store, experiment, study, {STUDY: study})
-        store.client.log_param(run_id, "model", model)
-        store.client.set_terminated(run_id, "FINISHED")  # another process may end the search
-        return run_id
+        A view of the trials of a model has the best first; with its columns in this order MLflow shows them at once.
+        """
+        order = "metrics.`validation_accuracy`"
+        view = saved_view(
+            f"trials-{self._model}",
+            f"Trials of {self._model}",
+            [order, *(f"params.`{key}`" for key in self._searched), f"tags.`{STATE}`", f"tags.`{STUDY}`"],
+            orderByKey=order,
+            orderByAsc=False,
+            searchFilter=f"params.model = '{self._model}' and tags.`{TRIAL}` != ''",
+        )
+        experiment = open_experiment(store, f"{store.name}-sweeps", view)
+        with store.exclusive():
+            for run in runs.find_runs(store.client, experiment, {STUDY: study}):
+                if PARENT not in run.data.tags:
+                    return experiment, str(run.info.run_id)
+            run_id = runs.create_run(store, experiment, study, {STUDY: study})
+            store.client.log_param(run_id, "model", self._model)
+            store.client.set_terminated(run_id, "FINISHED")  # another process may end the search
+            return experiment, run_id

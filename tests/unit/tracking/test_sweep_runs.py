@@ -4,17 +4,18 @@ import json
 
 import pytest
 
-from mnist_pipeline.tracking.sweeps import TrialRun, publish_best
+from mnist_pipeline.tracking.sweeps import SearchRuns
 
 KEYS = ("learning_rate", "augmentation.rotation")
 
 
 def test_trials_are_below_their_study_which_shows_the_best(tracked, warnings) -> None:
+    search = SearchRuns(tracked.params, "lenet", KEYS)
     for number, (state, accuracy) in enumerate({"complete": 0.75, "pruned": 0.25}.items()):
-        trial = TrialRun(tracked.params, "lenet", "lenet-12345678", number, KEYS)
+        trial = search.start_trial(tracked.params, "lenet-12345678", number)
         trial.log_epoch({"epoch": 1, "validation_accuracy": accuracy})
-        trial.close(state)
-    publish_best(tracked.params, "lenet", "lenet-12345678", 0, dict.fromkeys(KEYS, 1), 0.75)
+        search.end_trial(trial, state)
+    search.show_best("lenet-12345678", 0, dict.fromkeys(KEYS, 1), 0.75)
 
     runs = {run.info.run_name: run for run in tracked.runs("-sweeps")}
     study, *trials = runs["lenet-12345678"], runs["trial 0"], runs["trial 1"]
@@ -31,9 +32,12 @@ def test_trials_are_below_their_study_which_shows_the_best(tracked, warnings) ->
     assert (tracked.runs(), warnings()) == ([], [])
 
 
-def test_a_search_continues_without_a_store(tracked, monkeypatch: pytest.MonkeyPatch, warnings) -> None:
+def test_a_search_without_a_store_calls_it_once(tracked, monkeypatch: pytest.MonkeyPatch, warnings) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    trial = TrialRun(tracked.params, "lenet", "lenet-12345678", 0, KEYS)
-    trial.log_epoch({"epoch": 1, "validation_accuracy": 0.5})
-    trial.close("complete")
+    search = SearchRuns(tracked.params, "lenet", KEYS)
+    for number in range(2):
+        trial = search.start_trial(tracked.params, "lenet-12345678", number)
+        trial.log_epoch({"epoch": 1, "validation_accuracy": 0.5})
+        search.end_trial(trial, "complete")
+    search.show_best("lenet-12345678", 0, {}, 0.5)
     assert len(warnings()) == 1

@@ -67,16 +67,21 @@ def search(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> 
     paths.SWEEPS.mkdir()
     found = Search()
 
-    class TrialRun:
-        def __init__(self, params: Any, model: str, study: str, number: int, searched: Any) -> None:
-            self.number = number
-            self.log_epoch = lambda row: found.epochs.setdefault(number, []).append(row["validation_accuracy"])
+    class SearchRuns:
+        def __init__(self, params: Any, model: str, searched: Any) -> None: ...
 
-        def close(self, state: str) -> None:
-            found.closed[self.number] = state
+        def start_trial(self, params: Any, study: str, number: int) -> SimpleNamespace:
+            epochs = found.epochs.setdefault(number, [])
+            return SimpleNamespace(number=number, log_epoch=lambda row: epochs.append(row["validation_accuracy"]))
+
+        def end_trial(self, run: SimpleNamespace, state: str) -> None:
+            found.closed[run.number] = state
+
+        def show_best(self, study: str, *values: Any) -> None:
+            found.best.append(values)
 
     tracking: Any = ModuleType("sweeps")
-    tracking.TrialRun, tracking.publish_best = TrialRun, lambda *values: found.best.append(values[3:])
+    tracking.SearchRuns = SearchRuns
     monkeypatch.setitem(sys.modules, "mnist_pipeline.tracking.sweeps", tracking)
     found.set()
     return found
@@ -154,8 +159,8 @@ def test_values_that_are_impossible_together_end_their_trial_alone(
 @pytest.mark.parametrize(
     ("space", "named"),
     [
-        ({"learning_rat": {"choices": [1, 2]}}, "train.lenet.learning_rat "),
-        ({"epochs": {"low": 0, "high": 3, "log": False}}, "train.lenet.epochs = 0"),
+        ({"learning_rat": {"choices": [1, 2]}}, "sweeps/lenet.yaml: train.lenet.learning_rat "),
+        ({"epochs": {"low": 0, "high": 3, "log": False}}, "sweeps/lenet.yaml: train.lenet.epochs = 0"),
         ({"epochs": {"low": 3, "high": 3, "log": False}}, "epochs: low 3"),
         ({"weight_decay": {"low": 0, "high": 3, "log": True}}, "weight_decay: with log: true, low 0"),
         ({"architecture.activation": {"choices": ["relu", "gelu"]}}, "lenet.yaml: architecture.activation"),
