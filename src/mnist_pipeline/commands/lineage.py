@@ -1,6 +1,7 @@
 """From an artifact, a run, an address of the registry, a commit or a tag to all that is known of its origin."""
 
 import json
+import os
 import re
 import sys
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,7 @@ from mnist_pipeline.export.network import file_metadata
 from mnist_pipeline.formats import file_digest
 from mnist_pipeline.history import git, revisions
 from mnist_pipeline.history.cache import Cache
-from mnist_pipeline.history.lock import merge, upstream
+from mnist_pipeline.history.lock import Lock, merge, upstream
 from mnist_pipeline.history.revisions import Revision
 from mnist_pipeline.params import Params
 from mnist_pipeline.tracking.registry import RegisteredVersion, Registry
@@ -67,18 +68,20 @@ def trace(params: Params, name: str) -> list[Lineage]:
     """The lineage of each artifact that `name` means; a commit means its trained and exported models."""
     experiment = params.tracking.experiment
     lineages = [Lineage(artifact, md5) for artifact, md5 in _artifacts(experiment, name)]
-    history = [*reversed(revisions.all_commits()), *Cache().experiments()]  # from the oldest commit
+    cache = Cache()
+    history = [*reversed(revisions.all_commits()), *cache.experiments()]  # from the oldest commit
     if paths.LOCK.exists():
         history.append(revisions.work_tree())
     for lineage in lineages:
-        recorded = [revision for revision in history if lineage.md5 in revision.outputs.values()]
+        digests = _recorded_as(lineage, history, cache)
+        recorded = [revision for revision in history if not digests.isdisjoint(revision.outputs.values())]
         if recorded:
-            _add_origin(lineage, recorded[0])
+            _add_origin(lineage, recorded[0], digests)
         else:
             lineage.unknown.append(f"commit, parameters and data: no {paths.LOCK} in this repository has these bytes")
             lineage.metadata = file_metadata(Path(lineage.artifact))
         try:
-            _add_tracking(lineage, experiment, recorded)
+            _add_tracking(lineage, experiment, recorded, digests)
         except PipelineError as error:
             lineage.unknown.append(f"runs and registry: {error}")
     return lineages
@@ -105,9 +108,22 @@ def _artifacts(experiment: str, name: str) -> list[tuple[str, str]]:
     return found
 
 
-def _add_origin(lineage: Lineage, first: Revision) -> None:
+def _recorded_as(lineage: Lineage, history: list[Revision], cache: Cache) -> set[str]:
+    """The MD5 that `dvc.lock` has for an artifact: its own, or that of each folder above it which held these bytes."""
+    if any(lineage.md5 in revision.outputs.values() for revision in history):
+        return {lineage.md5}
+    above = {parent.as_posix() for parent in Path(os.path.relpath(lineage.artifact)).parents}
+    folders = {md5 for revision in history for path, md5 in revision.outputs.items() if path in above}
+    return {md5 for md5 in folders if not cache.lacks(md5) and lineage.md5 in cache.files(md5).values()}
+
+
+def _makers(lock: Lock, digests: set[str]) -> list[str]:
+    return [name for name, stage in lock.items() if not digests.isdisjoint(stage.outputs.values())]
+
+
+def _add_origin(lineage: Lineage, first: Revision, digests: set[str]) -> None:
     lock = first.lock
-    lineage.stage = next(name for name, stage in lock.items() if lineage.md5 in stage.outputs.values())
+    lineage.stage = _makers(lock, digests)[0]
     stages = upstream(lock, lineage.stage)
     for stage in reversed(stages):
         merge(lineage.parameters, lock[stage].values)
@@ -117,7 +133,7 @@ def _add_origin(lineage: Lineage, first: Revision) -> None:
     if first.commit:
         tags = git.tags_with(first.commit)
         locks = zip(tags, git.files_at(tags, paths.LOCK), strict=True)
-        lineage.tags = [tag for tag, lock in locks if lineage.md5 in (lock or "")]
+        lineage.tags = [tag for tag, text in locks if any(md5 in (text or "") for md5 in digests)]
     if lineage.commit is None:
         lineage.unknown.append("commit: these bytes are not committed yet")
     elif lineage.commit in git.cut_off_commits():
@@ -127,14 +143,13 @@ def _add_origin(lineage: Lineage, first: Revision) -> None:
         lineage.commit = None
 
 
-def _add_tracking(lineage: Lineage, experiment: str, recorded: list[Revision]) -> None:
+def _add_tracking(lineage: Lineage, experiment: str, recorded: list[Revision], digests: set[str]) -> None:
     """The runs of these bytes, or of the weights that they were made of."""
-    weights = {lineage.md5}
+    shown = {lineage.md5} | digests
     for lock in (revision.lock for revision in recorded):
-        for maker in (name for name, stage in lock.items() if lineage.md5 in stage.outputs.values()):
-            for stage in upstream(lock, maker):
-                weights.add(lock[stage].outputs.get(str(paths.weights(stage.partition("@")[2])), lineage.md5))
-    lineage.runs = [run for md5 in sorted(weights) for run in find_tracked(experiment, md5)]
+        for stage in {stage for maker in _makers(lock, digests) for stage in upstream(lock, maker)}:
+            shown.add(lock[stage].outputs.get(str(paths.weights(stage.partition("@")[2])), lineage.md5))
+    lineage.runs = [run for md5 in sorted(shown) for run in find_tracked(experiment, md5)]
     lineage.versions = Registry(experiment).versions(md5=lineage.md5)
     if recorded and not lineage.runs:
         lineage.unknown.append("run: MLflow shows none; mnist-pipeline sync --all-commits writes it")

@@ -36,14 +36,31 @@ class Cache:
         return [
             path
             for path, md5 in outputs.items()
-            if not self._location(md5).exists()
-            or not all(self._location(file).exists() for file in self._files(md5).values())
+            if self.lacks(md5) or any(self.lacks(file) for file in self.files(md5).values())
         ]
+
+    def lacks(self, md5: str) -> bool:
+        """Whether a file, or the listing of a folder, is not in the cache."""
+        return not self._location(md5).exists()
+
+    def files(self, md5: str) -> dict[str, str]:
+        """The MD5 of each file of an output by its path within it; a file that is an output itself has none.
+
+        Raises:
+            PipelineError: the listing of a folder is damaged.
+        """
+        if not md5.endswith(".dir"):
+            return {"": md5}
+        listing = self._location(md5)
+        try:
+            return {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise PipelineError(f"{listing}: damaged: delete it, and run dvc pull or dvc repro") from error
 
     def place(self, outputs: Mapping[str, str], folder: Path) -> None:
         """Link outputs that are in the cache to their paths within a folder, for reading."""
         for path, md5 in outputs.items():
-            for name, file_md5 in self._files(md5).items():
+            for name, file_md5 in self.files(md5).items():
                 link = folder / path / name
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(self._location(file_md5))
@@ -57,8 +74,8 @@ class Cache:
             PipelineError: there is no remote, or it fails.
         """
         self._pull([*outputs.values()])
-        folders = [md5 for md5 in outputs.values() if md5.endswith(".dir") and self._location(md5).exists()]
-        self._pull([file for md5 in folders for file in self._files(md5).values()])
+        folders = [md5 for md5 in outputs.values() if md5.endswith(".dir") and not self.lacks(md5)]
+        self._pull([file for md5 in folders for file in self.files(md5).values()])
 
     def _pull(self, hashes: Sequence[str]) -> None:
         try:
@@ -77,16 +94,6 @@ class Cache:
             found = self._repo.experiments.ls(all_commits=True)
         entries = [(commit, name, baseline) for baseline, listed in found.items() for name, commit in listed if commit]
         return revisions.read_locks({entry[0]: Revision(entry[0], {}, *entry[1:]) for entry in entries})
-
-    def _files(self, md5: str) -> dict[str, str]:
-        """The MD5 of each file of an output by its path within it; a file that is an output itself has none."""
-        if not md5.endswith(".dir"):
-            return {"": md5}
-        listing = self._location(md5)
-        try:
-            return {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise PipelineError(f"{listing}: damaged: delete it, and run dvc pull or dvc repro") from error
 
     def _location(self, md5: str) -> Path:
         return Path(self._repo.cache.local.oid_to_path(md5))

@@ -47,6 +47,14 @@ def test_runs_weights_and_reports_have_one_too(project: TinyProject) -> None:
     assert (found.stage, found.commit, len(found.runs)) == ("export@mlp", run_git("rev-parse", "HEAD~1"), 2)
 
 
+def test_a_file_in_a_folder_has_the_origin_of_the_folder(project: TinyProject) -> None:
+    for name in (paths.RAW / "t10k-labels-idx1-ubyte", Path.cwd() / paths.RAW / "train-images-idx3-ubyte"):
+        found = trace(project, name)
+        assert (found.stage, found.commit) == ("download", run_git("rev-parse", "HEAD~1"))
+        assert (found.md5, found.data_md5) == (file_digest(name, "md5"), directory_digest(paths.RAW))
+        assert (found.tags, found.unknown[1:]) == (["mlp#champion#1", "mlp@v1.0.0"], [])
+
+
 def test_a_commit_leads_to_its_models_in_lines_or_json(
     project: TinyProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
