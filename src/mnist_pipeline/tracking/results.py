@@ -91,13 +91,19 @@ def download(snapshot: Snapshot) -> RunUpdate:
 
 
 def validation(snapshot: Snapshot, facts: Mapping[str, Any], data_docs: Path | None = None) -> RunUpdate:
-    """The facts of each split; those of each class are among the artifacts."""
+    """The facts of each split; those of each class are among the artifacts.
+
+    The tag `suites.md5` is of what was expected; commits of earlier releases did not record it.
+    """
     splits = {f"{split}/{name}": fact for split in ("train", "test") for name, fact in facts.get(split, {}).items()}
     suite = snapshot.value("validate.suite")
     artifacts = _reports(snapshot.root / paths.VALIDATION, "validate")
     artifacts += [(data_docs, "data_docs")] if data_docs else []
     params = {"suite": snapshot.value("data.dataset") if suite == "auto" else suite}
-    return RunUpdate(params, _numbers({**facts, **splits}), artifacts=artifacts)
+    suites = snapshot.root / paths.SUITES
+    expected = snapshot.recorded.get(str(paths.SUITES)) or (directory_digest(suites) if suites.is_dir() else "")
+    tags = {"suites.md5": expected} if expected else {}
+    return RunUpdate(params, _numbers({**facts, **splits}), tags=tags, artifacts=artifacts)
 
 
 def training_params(snapshot: Snapshot, model: str) -> dict[str, str]:

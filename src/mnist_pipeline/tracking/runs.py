@@ -89,9 +89,11 @@ def write_once(
         name = " ".join(update.params[model] for model in snapshot.value("models"))
     tags = {"dvc.stage": stage, "data.md5": snapshot.data_md5}
     with store.exclusive():
-        for run in find_runs(store.client, experiment, {**tags, **update.tags}, status):
-            # those of earlier releases show more
-            if update.params.items() <= run.data.params.items() and update.metrics.items() <= run.data.metrics.items():
+        for run in find_runs(store.client, experiment, tags, status):
+            # those of earlier releases show more, and lack a tag
+            same = all(run.data.tags.get(name, value) == value for name, value in update.tags.items())
+            shown = run.data.params.items() | run.data.metrics.items()
+            if same and update.params.items() | update.metrics.items() <= shown:
                 return False
         run_id = create_run(store, experiment, name, {**tags, "source": source, **snapshot.origin})
         _add(store.client, run_id, update, snapshot)

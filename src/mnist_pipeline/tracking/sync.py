@@ -75,7 +75,7 @@ class _Sync:
             later = [f"{later}@{model}" for later in results.LATER_STAGES]
             stages += [each for each in later if each in lock and lock[each].dependencies.get(result) == known[result]]
         files = {path: md5 for each in stages for path, md5 in lock[each].outputs.items()}
-        recorded = {RAW: known[RAW], **files}
+        recorded = {path: known[path] for path in (RAW, str(paths.SUITES)) if path in known} | files
         if stage == "compare":  # its run names the weights that were evaluated
             evaluated = [each.dependencies for other, each in lock.items() if other.startswith("evaluate@")]
             weights = paths.weights("").name

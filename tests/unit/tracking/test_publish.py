@@ -154,6 +154,14 @@ def test_another_outcome_of_validation_is_another_run(tracked) -> None:
     assert tracked.artifacts(failed, "data_docs") == ["index.html"]
 
 
+def test_the_same_failure_of_other_expectations_is_another_run(tracked) -> None:
+    paths.SUITES.mkdir()
+    for expected in ("max: 1", "max: 1", "max: 2"):
+        (paths.SUITES / "mnist.yaml").write_text(expected)
+        tracked.validate(passed=False)
+    assert len({run.data.tags["suites.md5"] for run in tracked.runs("-data")}) == len(tracked.runs("-data")) == 2
+
+
 def test_a_comparison_has_a_run_of_its_own_that_names_those_of_the_models(tracked) -> None:
     tracked.train()
     before = tracked.run()

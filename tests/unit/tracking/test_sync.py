@@ -61,6 +61,8 @@ def start_repository() -> None:
 def repository(tracked):
     """A repository whose stages have run and been recorded; its store shows them."""
     start_repository()
+    paths.SUITES.mkdir()
+    (paths.SUITES / "mnist.yaml").write_text("classes: 10")
     publish(tracked.params, "download")
     tracked.validate()
     tracked.train()
@@ -84,7 +86,7 @@ def record_stages(tracked) -> None:
     record(
         {
             "download": ({"data": values["data"]}, [], [raw]),
-            "validate": ({"data.dataset": "mnist", "validate": values["validate"]}, [raw], facts),
+            "validate": ({"data.dataset": "mnist", "validate": values["validate"]}, [raw, "suites"], facts),
             f"train@{MODEL}": (shared, [raw, verdict], trained),
             f"evaluate@{MODEL}": ({"evaluate": values["evaluate"], "train.seed": 42}, [raw, weights], evaluated),
             f"export@{MODEL}": (
