@@ -1,4 +1,7 @@
-"""The `mnist-pipeline` command. A subcommand imports what it needs when it runs, so that help answers at once."""
+"""The `mnist-pipeline` command. A subcommand imports what it needs when it runs, so that help answers at once.
+
+Each is a function of the module that it names: `_run("stages.train", …)` calls `run` of `stages/train.py`.
+"""
 
 import importlib
 import os
@@ -31,43 +34,43 @@ Model = Annotated[str, typer.Argument(help="A model that params.yaml has a secti
 @app.command(rich_help_panel="Stages")
 def download() -> None:
     """Bring the verified IDX files into data/raw."""
-    _run_stage("download")
+    _run("stages.download")
 
 
 @app.command(rich_help_panel="Stages")
 def validate() -> None:
     """Check data/raw against the expectations of its suite."""
-    _run_stage("validate")
+    _run("stages.validate")
 
 
 @app.command(rich_help_panel="Stages")
 def train(model: Model) -> None:
     """Train one model."""
-    _run_stage("train", model)
+    _run("stages.train", model=model)
 
 
 @app.command(rich_help_panel="Stages")
 def evaluate(model: Model) -> None:
     """Measure one model on the test set."""
-    _run_stage("evaluate", model)
+    _run("stages.evaluate", model=model)
 
 
 @app.command(rich_help_panel="Stages")
 def compare() -> None:
     """Compare the models on the same test images, and show what all of them miss."""
-    _run_stage("compare")
+    _run("stages.compare")
 
 
 @app.command(rich_help_panel="Stages")
 def export(model: Model) -> None:
     """Export one model to ONNX and check that it equals PyTorch."""
-    _run_stage("export", model)
+    _run("stages.export", model=model)
 
 
 @app.command(rich_help_panel="Stages")
 def card(model: Model) -> None:
     """Write the model card of one exported model."""
-    _run_stage("card", model)
+    _run("stages.card", model=model)
 
 
 @app.command(rich_help_panel="Data")
@@ -77,10 +80,7 @@ def profile(
     ] = False,
 ) -> None:
     """Write thresholds that the present data/raw meets into its suite."""
-    from mnist_pipeline.commands import profile
-    from mnist_pipeline.params import load_params
-
-    profile.run(load_params(), exact_counts)
+    _run("commands.profile", exact_counts)
 
 
 @app.command(rich_help_panel="Search")
@@ -93,30 +93,19 @@ def sweep(
     summary: Annotated[bool, typer.Option(help="Print the best trials at the end.")] = True,
 ) -> None:
     """Search for better parameters of one model by the validation accuracy; resumes where it stopped."""
-    from mnist_pipeline.commands import sweep
-    from mnist_pipeline.params import load_params
-
-    params = load_params()
-    params.training(model)
-    sweep.run(params, model, trials, workers, storage, write, summary)
+    _run("commands.sweep", trials, workers, storage, write, summary, model=model)
 
 
 @app.command(rich_help_panel="Results")
 def results() -> None:
     """Print the results of the last run, and where to look next."""
-    from mnist_pipeline.commands import results
-    from mnist_pipeline.params import load_params
-
-    results.show(load_params())
+    _run("commands.results")
 
 
 @app.command(rich_help_panel="Results")
 def plots() -> None:
     """Add the plots and the artifact of a new model to dvc.yaml."""
-    from mnist_pipeline.commands import plots
-    from mnist_pipeline.params import load_params
-
-    plots.run(load_params())
+    _run("commands.plots")
 
 
 @app.command(rich_help_panel="Results")
@@ -148,10 +137,7 @@ def sync(
     ] = False,
 ) -> None:
     """Write the runs that MLflow lacks, from what DVC has recorded and keeps."""
-    from mnist_pipeline.commands import sync
-    from mnist_pipeline.params import load_params
-
-    sync.run(load_params().tracking, rev or [], all_commits, experiments, pull, if_changed)
+    _run("commands.sync", rev or [], all_commits, experiments, pull, if_changed)
 
 
 @app.command(rich_help_panel="Results")
@@ -160,10 +146,7 @@ def lineage(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show which commit, data and parameters made an artifact, and its runs in MLflow."""
-    from mnist_pipeline.commands import lineage
-    from mnist_pipeline.params import load_params
-
-    lineage.run(load_params(), of, as_json)
+    _run("commands.lineage", of, as_json)
 
 
 @app.command(rich_help_panel="Results")
@@ -172,37 +155,30 @@ def promote(
     bump: Annotated[Bump, typer.Option(help="The part of the version to raise.")] = "minor",
 ) -> None:
     """Make the model of this commit the champion, unless it is worse than the present one."""
-    from mnist_pipeline.commands import promote
-    from mnist_pipeline.params import load_params
-
-    promote.run(load_params(), model, bump)
+    _run("commands.promote", bump, model=model)
 
 
 @app.command(rich_help_panel="Results")
 def rollback(model: Model) -> None:
     """Make the previous champion the champion again."""
-    from mnist_pipeline.commands import promote
-    from mnist_pipeline.params import load_params
-
-    promote.roll_back(load_params(), model)
+    _run("commands.promote", model=model, function="roll_back")
 
 
 @app.command(rich_help_panel="Results")
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127.0.0.1.")] = 5000) -> None:
     """Serve the MLflow pages until Ctrl-C."""
-    from mnist_pipeline.params import load_params
-    from mnist_pipeline.tracking.server import serve
-
-    serve(load_params().tracking.experiment, port)
+    _run("tracking.server", port)
 
 
-def _run_stage(stage: str, *model: str) -> None:
+def _run(module: str, *arguments: object, model: str | None = None, function: str = "run") -> None:
+    """Import a module and call its function with the parameters, the model if there is one, and the arguments."""
     from mnist_pipeline.params import load_params
 
     params = load_params()
-    for name in model:
-        params.training(name)
-    importlib.import_module(f"mnist_pipeline.stages.{stage}").run(params, *model)
+    if model is not None:
+        params.training(model)  # an unknown one is named here
+        arguments = (model, *arguments)
+    getattr(importlib.import_module(f"mnist_pipeline.{module}"), function)(params, *arguments)
 
 
 def set_environment() -> None:

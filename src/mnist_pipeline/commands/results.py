@@ -9,7 +9,7 @@ from mnist_pipeline.files import read_json, read_table
 from mnist_pipeline.params import Params
 
 
-def show(params: Params) -> None:
+def run(params: Params) -> None:
     """Print a line for each model, how they compare, and where to look next.
 
     Raises:

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -13,54 +12,39 @@ from mnist_pipeline import paths
 from mnist_pipeline.errors import PipelineError
 
 
-@dataclass(frozen=True)
-class LockedStage:
+def _nested(files: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """`{"train": {"seed": 1}}` of `train.seed: 1`."""
+    values: dict[str, Any] = {}
+    for key, value in files.get(str(paths.PARAMS), {}).items():
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        merge(values, value)
+    return values
+
+
+def _digests(files: list[dict[str, str]]) -> dict[str, str]:
+    return {file["path"]: file["md5"] for file in files}
+
+
+class LockedStage(BaseModel, frozen=True):
     """One stage as it ran: parameters nested as in `params.yaml`, and the MD5 of each dependency and output."""
 
-    values: Mapping[str, Any]
-    dependencies: Mapping[str, str]
-    outputs: Mapping[str, str]
+    values: Annotated[dict[str, Any], BeforeValidator(_nested), Field(alias="params")] = {}
+    dependencies: Annotated[dict[str, str], BeforeValidator(_digests), Field(alias="deps")] = {}
+    outputs: Annotated[dict[str, str], BeforeValidator(_digests), Field(alias="outs")] = {}
 
 
 Lock = Mapping[str, LockedStage]
 """The stages by name, such as `download` and `train@lenet`."""
 
 
-class _File(BaseModel):
-    path: str
-    md5: str
-
-
-class _Stage(BaseModel):
-    params: dict[str, dict[str, Any]] = {}
-    deps: list[_File] = []
-    outs: list[_File] = []
-
-
-class _LockFile(BaseModel):
-    stages: dict[str, _Stage] = {}
-
-
 def parse_lock(text: str, name: str) -> Lock:
-    """The stages of a lock file; `name` is what an error message calls it.
-
-    Raises:
-        PipelineError: it is not a lock file of DVC.
-    """
+    """The stages of a lock file; a `PipelineError` that calls it `name` where it is not one of DVC."""
     try:
-        stages = _LockFile.model_validate(YAML(typ="safe").load(text) or {}).stages
-    except (YAMLError, ValueError, RecursionError) as error:
+        content = YAML(typ="safe").load(text) or {}
+        return {stage: LockedStage.model_validate(entry) for stage, entry in content.get("stages", {}).items()}
+    except (YAMLError, ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
         raise PipelineError(f"{name}: not a lock file of DVC: restore it with git checkout {paths.LOCK}") from error
-    lock = {}
-    for stage, entry in stages.items():
-        values: dict[str, Any] = {}
-        for key, value in entry.params.get(str(paths.PARAMS), {}).items():
-            for part in reversed(key.split(".")):  # {"train": {"seed": 1}} of train.seed and 1
-                value = {part: value}
-            merge(values, value)
-        dependencies, outputs = ({file.path: file.md5 for file in files} for files in (entry.deps, entry.outs))
-        lock[stage] = LockedStage(values, dependencies, outputs)
-    return lock
 
 
 def upstream(lock: Lock, stage: str) -> list[str]:

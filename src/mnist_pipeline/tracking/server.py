@@ -7,18 +7,15 @@ import sys
 
 from mnist_pipeline import console
 from mnist_pipeline.errors import PipelineError, one_line
+from mnist_pipeline.params import Params
 from mnist_pipeline.tracking.address import tracking_uri
 from mnist_pipeline.tracking.store import RESULTS, errors_in_one_line, open_store
 
 HOST = "127.0.0.1"
 
 
-def serve(experiment: str, port: int) -> None:
-    """Run MLflow's pages in the foreground until Ctrl-C.
-
-    Raises:
-        PipelineError: the store is a server already or cannot be opened, or the pages cannot be served.
-    """
+def run(params: Params, port: int) -> None:
+    """Run MLflow's pages in the foreground until Ctrl-C; a `PipelineError` where the store is a server already."""
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
         raise PipelineError(f"MLFLOW_TRACKING_URI names the server {one_line(uri)}: open that address in a browser")
@@ -29,7 +26,7 @@ def serve(experiment: str, port: int) -> None:
         except OSError as error:
             raise PipelineError(f"port {port}: {error.strerror}: try another: make ui PORT={port + 1}") from error
     with errors_in_one_line():
-        store = open_store(experiment)
+        store = open_store(params.tracking.experiment)
     table = f"http://{HOST}:{port}/#/experiments/{store.models}/runs?viewStateShareKey={RESULTS}"
     console.info(f"The trained models and their results: {table}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]

@@ -120,10 +120,10 @@ def test_the_results_are_printed_with_where_to_look_next(
     workplace, reported: Reported, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reported()
-    results.show(workplace.params)
+    results.run(workplace.params)
     printed = capsys.readouterr().out
     for part in ("61,706", "97.00%", "98.76%", "25", "7.6e-06", "lenet against mlp: +1.23", "models/lenet/model.onnx"):
         assert part in printed
     (paths.COMPARISON / "tables/pairs.csv").write_text("model\n")
     with pytest.raises(PipelineError, match=r"^reports/compare/tables/pairs\.csv: "):
-        results.show(workplace.params)
+        results.run(workplace.params)

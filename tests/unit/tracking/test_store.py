@@ -157,6 +157,6 @@ def test_pages_of_a_store_that_cannot_be_served_end_in_one_line(tracked, uri: st
         with closing(sqlite3.connect("newer.db")) as connection, connection:
             connection.execute("UPDATE alembic_version SET version_num = 'of next year'")
     with pytest.raises(PipelineError) as error:
-        server.serve(tracked.params.tracking.experiment, free_port())
+        server.run(tracked.params, free_port())
     assert "secret" not in str(error.value)
     assert "\n" not in str(error.value)

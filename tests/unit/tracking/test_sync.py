@@ -105,7 +105,7 @@ def reports(stage: str, *names: str) -> list[str]:
 
 def run_sync(tracked, **options: Any) -> None:
     given = {"names": [], "all_commits": False, "experiments": False, "pull": False, "if_changed": False}
-    sync.run(tracked.params.tracking, **(given | options))
+    sync.run(tracked.params, **(given | options))
 
 
 def counts(printed: list[str]) -> list[int]:
