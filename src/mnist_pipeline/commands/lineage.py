@@ -51,11 +51,7 @@ class Lineage:
 
 
 def run(params: Params, name: str, as_json: bool) -> None:
-    """Print where `name` comes from.
-
-    Raises:
-        PipelineError: `name` is nothing that has an origin.
-    """
+    """Print where `name` comes from; a `PipelineError` where it is nothing that has an origin."""
     found = trace(params, name)
     if as_json:
         sys.stdout.write(json.dumps([asdict(lineage) for lineage in found], indent=2) + "\n")

@@ -25,11 +25,7 @@ def with_training(params: Params, model: str, changes: Mapping[str, Any], source
 
 
 def write_values(section: str, values: Mapping[str, Any], path: Path = paths.PARAMS) -> None:
-    """Write other numbers or words for some keys of a section such as `train.lenet`, and leave all else as it is.
-
-    Raises:
-        PipelineError: there is no such key, a value is not allowed, or the file cannot be written.
-    """
+    """Write other numbers or words for some keys of a section such as `train.lenet`, and leave all else as it is."""
     file = YAML()
     file.preserve_quotes = True
     file.width = 1000

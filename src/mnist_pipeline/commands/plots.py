@@ -15,11 +15,7 @@ from mnist_pipeline.params import Params
 
 
 def run(params: Params) -> None:
-    """Adds to `dvc.yaml` what is there for the first model and not for another; all else stays as it is.
-
-    Raises:
-        PipelineError: the file cannot be read, or has no plots and artifact of a model to copy.
-    """
+    """Add to `dvc.yaml` what is there for the first model and not for another; all else stays as it is."""
     yaml = YAML()
     yaml.width = 120
     yaml.indent(mapping=2, sequence=4, offset=2)

@@ -79,11 +79,7 @@ def run(params: Params, model: str, bump: str) -> None:
 
 
 def roll_back(params: Params, model: str) -> None:
-    """Make the previous champion champion again, and the present one the previous; git's tags and MLflow record it.
-
-    Raises:
-        PipelineError: there is none; or git or MLflow failed, and the same command does the rest.
-    """
+    """Make the previous champion champion again, and the present one the previous; git's tags and MLflow record it."""
     params.training(model)
     with one_promotion_at_a_time():
         registry = Registry(params.tracking.experiment)

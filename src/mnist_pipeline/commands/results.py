@@ -10,11 +10,7 @@ from mnist_pipeline.params import Params
 
 
 def run(params: Params) -> None:
-    """Print a line for each model, how they compare, and where to look next.
-
-    Raises:
-        PipelineError: a report is missing.
-    """
+    """Print a line for each model, how they compare, and where to look next."""
     confidence = params.evaluate.confidence
     columns = ("model", "parameters", "validation", "test accuracy", "interval", "errors", "ONNX against PyTorch")
     table = Table(*columns, title="Results", title_justify="left")

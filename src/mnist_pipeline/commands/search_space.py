@@ -48,11 +48,7 @@ def space_path(model: str) -> Path:
 
 
 def load_search_space(model: str) -> dict[str, Interval | Choices]:
-    """What is searched for a model.
-
-    Raises:
-        PipelineError: there is no such file, or it is not one.
-    """
+    """What is searched for a model; a `PipelineError` where no file says it."""
     path = space_path(model)
     if not path.exists():
         raise PipelineError(f"{path}: missing: say there which keys of train.{model} to search")

@@ -55,11 +55,7 @@ CHOSEN, END = "chosen", "end"
 def run(
     params: Params, model: str, trials: int, workers: int, storage: str | None, write: bool, summary: bool = True
 ) -> None:
-    """Continue the search until `trials` trials are done; print the best, and with `write` keep it in params.yaml.
-
-    Raises:
-        PipelineError: the space, the storage or the data is not usable.
-    """
+    """Continue the search until `trials` trials are done; print the best, and with `write` keep it in params.yaml."""
     for library in (optuna.logging.get_logger("optuna"), logging.getLogger("sqlalchemy")):
         library.setLevel(logging.CRITICAL)  # what they have to say ends in one line of ours
     space = load_search_space(model)

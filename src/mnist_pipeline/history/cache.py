@@ -21,11 +21,7 @@ from mnist_pipeline.history.revisions import Revision
 
 
 class Cache:
-    """The cache of the repository in the working folder.
-
-    Raises:
-        PipelineError: there is no repository of DVC.
-    """
+    """The cache of the repository in the working folder; a `PipelineError` where DVC has none."""
 
     def __init__(self) -> None:
         with _dvc_errors(f"{Path.cwd()}: DVC does not work here"):
@@ -44,11 +40,7 @@ class Cache:
         return not self._location(md5).exists()
 
     def files(self, md5: str) -> dict[str, str]:
-        """The MD5 of each file of an output by its path within it; a file that is an output itself has none.
-
-        Raises:
-            PipelineError: the listing of a folder is damaged.
-        """
+        """The MD5 of each file of an output by its path within it; a file that is an output itself has none."""
         if not md5.endswith(".dir"):
             return {"": md5}
         listing = self._location(md5)

@@ -31,11 +31,7 @@ class Revision:
 
 
 def work_tree() -> Revision:
-    """What DVC recorded last.
-
-    Raises:
-        PipelineError: nothing has run yet, or the lock file is damaged.
-    """
+    """What DVC recorded last; a `PipelineError` where nothing has run yet."""
     try:
         text = read_regular(paths.LOCK).decode()
     except UnicodeDecodeError as error:
@@ -46,11 +42,7 @@ def work_tree() -> Revision:
 
 
 def at(revision: str) -> Revision:
-    """What DVC had recorded in the commit that a branch, a tag or a commit's name means.
-
-    Raises:
-        PipelineError: there is no such commit, or it records nothing.
-    """
+    """What DVC had recorded in the commit that a branch, a tag or a name means; a `PipelineError` where nothing."""
     commit = git.find_commit(revision)
     if commit is None:
         raise PipelineError(f"{revision}: git knows no such commit: git log and git tag list those there are")

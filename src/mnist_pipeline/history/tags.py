@@ -64,11 +64,7 @@ class _Tag(NamedTuple):
 
 
 def read_tags() -> dict[str, ModelTags]:
-    """The tags of each model of this project; lightweight tags do not count, as in GTO.
-
-    Raises:
-        PipelineError: git fails.
-    """
+    """The tags of each model of this project; lightweight tags do not count, as in GTO."""
     own, found = git.prefix().removesuffix("/"), defaultdict[str, list[_Tag]](list)
     for line in git.lines("for-each-ref", f"--format={FIELDS}", "refs/tags"):
         name, kind, commit, date, subject = line.split("\t", 4)
@@ -104,21 +100,13 @@ def next_version(tags: Iterable[str], bump: str) -> str:
 
 
 def register_version(model: str, version: str, commit: str, message: str) -> str:
-    """Tag a commit as a version of a model; returns the tag's name.
-
-    Raises:
-        PipelineError: GTO or git refuses.
-    """
+    """Tag a commit as a version of a model; returns the tag's name, or raises a `PipelineError` where GTO fails."""
     with _gto_errors(f"{model}@{version}"):
         return str(register(Path.cwd(), _artifact(model), commit, version=version, message=message).tag)
 
 
 def assign_champion(model: str, tag: str, tags: ModelTags) -> None:
-    """Tag the commit of a version as the present champion.
-
-    Raises:
-        PipelineError: GTO or git refuses.
-    """
+    """Tag the commit of a version as the present champion; a `PipelineError` where GTO fails."""
     several = tags.at(tags.versions[tag])
     if several[1:]:
         raise PipelineError(

@@ -29,9 +29,6 @@ def of(revision: Revision, md5: str) -> dict[str, str]:
 
     A DVC experiment is a change of its baseline, as it was when it ran. In a shallow clone, what its oldest commit
     records may be older, so its commit is unknown.
-
-    Raises:
-        PipelineError: git fails.
     """
     try:
         first = git.first_commit_with(md5, paths.LOCK)

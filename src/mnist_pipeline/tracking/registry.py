@@ -66,11 +66,7 @@ class Registry:
         return next((version for version in self.versions(name) if alias in version.aliases), None)
 
     def find_address(self, address: str) -> RegisteredVersion:
-        """The version that `models:/<name>@<alias>` or `models:/<name>/<version>` names.
-
-        Raises:
-            PipelineError: it is no such address, or there is no such version.
-        """
+        """The version that `models:/<name>@<alias>` or `models:/<name>/<version>` names; else a `PipelineError`."""
         parts = ADDRESS.fullmatch(address)
         if parts is None:
             raise PipelineError(f"{address}: expected models:/<name>@<alias> or models:/<name>/<version>")
@@ -170,11 +166,7 @@ class Registry:
 
 
 def rebuild_registry(experiment: str) -> None:
-    """Write the versions and aliases of all models that git's tags name and MLflow lacks.
-
-    Raises:
-        PipelineError: git, DVC or MLflow fails.
-    """
+    """Write the versions and aliases of all models that git's tags name and MLflow lacks."""
     try:
         tagged = read_tags()
     except NoRepositoryError:
