@@ -28,6 +28,7 @@ Storage = Annotated[
         show_default="mlruns/sweeps.db",
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[str, typer.Argument(help="A model that params.yaml has a section for, such as lenet.")]
 
 
@@ -118,7 +119,7 @@ def predict(
             show_default="the first of params.yaml",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Predict which digit is in each picture, of any size, dark on light or light on dark."""
     from mnist_pipeline.commands import predict
@@ -143,7 +144,7 @@ def sync(
 @app.command(rich_help_panel="Results")
 def lineage(
     of: Annotated[str, typer.Argument(help="A file, a run id, models:/<name>@<alias>, a commit, or a tag.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show which commit, data and parameters made an artifact, and its runs in MLflow."""
     _run("commands.lineage", of, as_json)

@@ -22,12 +22,12 @@ def warn(message: object) -> None:
     info(f"warning: {message}")
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table to standard error."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], stderr: bool = True) -> None:
+    """Prints a table to standard error, or to standard output."""
     shown = Table(*columns, title=title, title_justify="left")
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
-    console = Console(stderr=True)
+    console = Console(stderr=stderr)
     console.width = max(console.width, LEAST_WIDTH)
     console.print(shown)
 

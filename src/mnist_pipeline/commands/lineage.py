@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from mnist_pipeline import paths
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.export.network import file_metadata
@@ -20,7 +18,7 @@ from mnist_pipeline.history.lock import Lock, merge, upstream
 from mnist_pipeline.history.revisions import Revision
 from mnist_pipeline.params import Params
 from mnist_pipeline.tracking.registry import RegisteredVersion, Registry
-from mnist_pipeline.tracking.runs import TrackedRun, find_tracked, tracked_run
+from mnist_pipeline.tracking.runs import TrackedRun, tracked_runs
 
 MODEL_FILES = r"models/[^/]+/(weights\.safetensors|model\.onnx)"
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -53,11 +51,8 @@ class Lineage:
 def run(params: Params, name: str, as_json: bool) -> None:
     """Print where `name` comes from; a `PipelineError` where it is nothing that has an origin."""
     found = trace(params, name)
-    if as_json:
-        sys.stdout.write(json.dumps([asdict(lineage) for lineage in found], indent=2) + "\n")
-        return
-    for lineage in found:
-        _show(lineage)
+    as_list = json.dumps([asdict(lineage) for lineage in found], indent=2) + "\n"
+    sys.stdout.write(as_list if as_json else "".join(map(_text, found)))
 
 
 def trace(params: Params, name: str) -> list[Lineage]:
@@ -89,8 +84,7 @@ def _artifacts(experiment: str, name: str) -> list[tuple[str, str]]:
         return [(name, file_digest(Path(name), "md5"))]
     if name.startswith("models:/"):
         return [(name, Registry(experiment).find_address(name).md5)]
-    tracked = tracked_run(experiment, name) if RUN_ID.fullmatch(name) else None
-    if tracked:
+    for tracked in tracked_runs(experiment, run_id=name) if RUN_ID.fullmatch(name) else []:
         if not tracked.md5:
             raise PipelineError(f"{name}: this run, {tracked.name} {tracked.status}, made nothing: it has no origin")
         return [(f"run {tracked.name}", tracked.md5)]
@@ -133,10 +127,8 @@ def _add_origin(lineage: Lineage, first: Revision, digests: set[str]) -> None:
     if lineage.commit is None:
         lineage.unknown.append("commit: these bytes are not committed yet")
     elif lineage.commit in git.cut_off_commits():
-        lineage.unknown.append(
-            f"commit: {lineage.commit} has these bytes, where this shallow clone ends: run git fetch --unshallow"
-        )
-        lineage.commit = None
+        oldest, lineage.commit = lineage.commit, None
+        lineage.unknown.append(f"commit: this shallow clone ends at {oldest}, which has it: run git fetch --unshallow")
 
 
 def _add_tracking(lineage: Lineage, experiment: str, recorded: list[Revision], digests: set[str]) -> None:
@@ -145,14 +137,13 @@ def _add_tracking(lineage: Lineage, experiment: str, recorded: list[Revision], d
     for lock in (revision.lock for revision in recorded):
         for stage in {stage for maker in _makers(lock, digests) for stage in upstream(lock, maker)}:
             shown.add(lock[stage].outputs.get(str(paths.weights(stage.partition("@")[2])), lineage.md5))
-    lineage.runs = [run for md5 in sorted(shown) for run in find_tracked(experiment, md5)]
+    lineage.runs = [run for md5 in sorted(shown) for run in tracked_runs(experiment, md5)]
     lineage.versions = Registry(experiment).versions(md5=lineage.md5)
     if recorded and not lineage.runs:
         lineage.unknown.append("run: MLflow shows none; mnist-pipeline sync --all-commits writes it")
 
 
-def _show(lineage: Lineage) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+def _text(lineage: Lineage) -> str:
     lines = {
         "md5": lineage.md5,
         "commit": lineage.commit and git.subject(lineage.commit),
@@ -166,10 +157,8 @@ def _show(lineage: Lineage) -> None:
         "metadata": _flat(lineage.metadata),
         "not known": "; ".join(lineage.unknown),
     }
-    console.print(lineage.artifact, markup=False)
-    for title, text in lines.items():
-        if text:
-            console.print(f"  {title:<11}{text}", markup=False)
+    known = [f"  {title:<11}{text}" for title, text in lines.items() if text]
+    return "\n".join([lineage.artifact, *known, ""])
 
 
 def _flat(section: Any, name: str = "") -> str:

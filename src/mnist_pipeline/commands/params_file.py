@@ -16,8 +16,7 @@ from mnist_pipeline.params import Params, checked
 def with_training(params: Params, model: str, changes: Mapping[str, Any], source: Path = paths.PARAMS) -> Params:
     """The same parameters, with other values of some keys of `train.<model>`, whose parts are joined by points.
 
-    Raises:
-        PipelineError: there is no such key, or a value is not allowed in `source`, the file that has it.
+    A `PipelineError` names an unknown key or a bad value, and `source`, the file that has it.
     """
     content = params.model_dump(by_alias=True)
     _set(content, f"train.{model}", changes, source)

@@ -73,7 +73,7 @@ def run(params: Params, model: str, bump: str) -> None:
             registered = next((found for found in versions if (found.tag, found.md5) == (tag, md5)), None)
         if registered is None:
             raise PipelineError(f"{tag}: MLflow's registry lacks it, for the reason above: fix that and promote again")
-        registry.set_champion(registered, None if same else champion, _last_change(model))
+        registry.set_champion(registered, None if same else champion)
     already = " already" if same else "; git push origin --tags shares its tags"
     console.info(f"promote: {model} version {registered.version} is champion{already}")
 
@@ -95,12 +95,8 @@ def roll_back(params: Params, model: str) -> None:
         elif tags.champion != target.tag:
             assign_champion(model, target.tag, tags)
             console.info(f"rollback: {target.tag} is tagged as {CHAMPION}")
-        registry.set_champion(target, champion, _last_change(model))
+        registry.set_champion(target, champion)
     console.info(f"rollback: {model} version {target.version} is champion, {champion.version} the previous one")
-
-
-def _last_change(model: str) -> int:
-    return read_tags().get(model, ModelTags()).last_change
 
 
 def _check_result(params: Params, model: str) -> None:

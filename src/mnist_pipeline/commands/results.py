@@ -1,9 +1,8 @@
 """The table that `make repro` ends with, read from the reports alone."""
 
-from rich.console import Console
-from rich.table import Table
+import sys
 
-from mnist_pipeline import paths
+from mnist_pipeline import console, paths
 from mnist_pipeline.comparison.paired import PAIR_COLUMNS, comparison_lines
 from mnist_pipeline.files import read_json, read_table
 from mnist_pipeline.params import Params
@@ -13,28 +12,22 @@ def run(params: Params) -> None:
     """Print a line for each model, how they compare, and where to look next."""
     confidence = params.evaluate.confidence
     columns = ("model", "parameters", "validation", "test accuracy", "interval", "errors", "ONNX against PyTorch")
-    table = Table(*columns, title="Results", title_justify="left")
+    rows = []
     for model in params.models:
         train, test, export = (
             read_json(paths.report(stage, model) / "metrics.json") for stage in ("train", "evaluate", "export")
         )
-        table.add_row(
-            model,
-            f"{train['parameters']:,}",
-            f"{train['validation_accuracy']:.2%}",
-            f"{test['accuracy']:.2%}",
-            f"{test['accuracy_low']:.2%} to {test['accuracy_high']:.2%} at {confidence:.0%}",
-            f"{test['errors']:,}",
-            f"logits within {export['max_logit_difference']:.1e}",
-        )
+        interval = f"{test['accuracy_low']:.2%} to {test['accuracy_high']:.2%} at {confidence:.0%}"
+        trained = (f"{train['parameters']:,}", f"{train['validation_accuracy']:.2%}")
+        tested = (f"{test['accuracy']:.2%}", interval, f"{test['errors']:,}")
+        rows.append((model, *trained, *tested, f"logits within {export['max_logit_difference']:.1e}"))
     summary = read_json(paths.COMPARISON / "metrics.json")
     pairs = read_table(paths.COMPARISON / "tables/pairs.csv", PAIR_COLUMNS)
-    console = Console(width=None if Console().is_terminal else 120)
-    console.print(table)
-    for line in (
+    console.table("Results", columns, rows, stderr=False)
+    lines = [
         *comparison_lines(summary, pairs, params.models, confidence),
         "Compare the runs:  make ui",
         "Reports:           reports/evaluate/<model>, reports/compare, reports/validate, dvc plots show",
         f"ONNX files:        {', '.join(str(paths.onnx(model)) for model in params.models)}",
-    ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    ]
+    sys.stdout.write("".join(f"{line}\n" for line in lines))

@@ -61,9 +61,6 @@ class Cache:
         """Bring outputs from the default remote into the cache, as far as it has them.
 
         By their hashes, not by their commit: DVC would use the remotes that were configured in that commit.
-
-        Raises:
-            PipelineError: there is no remote, or it fails.
         """
         self._pull([*outputs.values()])
         folders = [md5 for md5 in outputs.values() if md5.endswith(".dir") and not self.lacks(md5)]

@@ -7,6 +7,7 @@ not exist is an answer; that git cannot look is an error.
 import os
 import subprocess
 from collections.abc import Sequence
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -72,9 +73,14 @@ def commits_of(path: Path) -> list[str]:
 
 def first_commit_with(text: str, path: Path) -> str | None:
     """The oldest commit of all branches and tags in which a text stands in a file; none where none has it."""
-    commits = commits_of(path)[::-1]
-    found = zip(commits, files_at(commits, path), strict=True)
+    commits = tuple(reversed(commits_of(path)))
+    found = zip(commits, _contents(commits, path), strict=True)
     return next((commit for commit, content in found if text in (content or "")), None)
+
+
+@lru_cache(maxsize=1)  # `sync` looks for many texts in the same history, and a commit never changes
+def _contents(commits: tuple[str, ...], path: Path) -> list[str | None]:
+    return files_at(commits, path)
 
 
 def files_at(revisions: Sequence[str], path: Path) -> list[str | None]:

@@ -9,7 +9,7 @@ from mnist_pipeline import paths
 from mnist_pipeline.files import read_json
 
 SAME = ("accuracy", "accuracy_low", "accuracy_high", "errors", "loss", "f1", "max_logit_difference", "size_bytes")
-RENAMED = {
+NAMES = {name: name for name in SAME} | {
     "calibration_error": "expected_calibration_error",
     "corruption_accuracy": "robustness.mean",
     "corruption_accuracy_worst": "robustness.worst",
@@ -26,10 +26,10 @@ def renamed(report: Mapping[str, Any]) -> Mapping[str, Any]:
         return report
     sections = {key: report.get(key, {}) for key in ("robustness", "attack", "int8")}
     nested = {f"{key}.{name}": value for key, section in sections.items() for name, value in section.items()}
-    known, names = {**report, **nested}, {**{name: name for name in SAME}, **RENAMED}
+    known = {**report, **nested}
     kinds = report.get("out_of_distribution", {}).values()
     ood = {"ood_auroc": mean(kind["auroc"] for kind in kinds)} if kinds else {}
-    return {name: known[path] for name, path in names.items() if path in known} | ood
+    return {name: known[path] for name, path in NAMES.items() if path in known} | ood
 
 
 def facts(root: Path) -> Mapping[str, Any]:

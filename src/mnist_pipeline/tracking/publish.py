@@ -38,7 +38,7 @@ def publish(params: Params, stage: str, model: str | None = None, measured: Mapp
             update = results.download(snapshot) if stage == "download" else results.comparison(snapshot)
             runs.write_once(store, stage, snapshot, update, "stage")
             return
-        update = results.later(snapshot, stage, model)
+        update = results.after_training(snapshot, stage, model)
         with TemporaryDirectory() as folder:
             if measured:
                 file = Path(folder) / "latency.json"

@@ -93,12 +93,12 @@ class Registry:
         )
 
     @errors_in_one_line()
-    def set_champion(self, chosen: RegisteredVersion, former: RegisteredVersion | None, last_change: int) -> None:
-        """Give a version the alias `champion`; the one that had it becomes `previous`."""
+    def set_champion(self, chosen: RegisteredVersion, former: RegisteredVersion | None) -> None:
+        """Give a version that git's tags have as champion the alias; the one that had it becomes `previous`."""
         if former:
             self._client.set_registered_model_alias(chosen.name, PREVIOUS, former.version)
         self._client.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
-        self._record_change(chosen.name, last_change)
+        self._record_change(chosen.name, read_tags().get(chosen.name, ModelTags()).last_change)
 
     @errors_in_one_line()
     def rebuild(self, name: str, tags: ModelTags) -> bool:

@@ -18,7 +18,7 @@ from mnist_pipeline.tracking import legacy, origin
 
 CURVES = ("learning_rate", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 """Columns of `history.csv`; the same numbers in the stage's metrics.json are points of these curves."""
-LATER_STAGES = ("evaluate", "export", "card")
+STAGES_AFTER_TRAINING = ("evaluate", "export", "card")
 """The stages that add to the run of a trained model."""
 
 
@@ -132,7 +132,7 @@ def curve_points(row: Mapping[Any, Any]) -> dict[str, float]:
     return _numbers({name: row[name] for name in CURVES if name in row})
 
 
-def later(snapshot: Snapshot, stage: str, model: str) -> RunUpdate:
+def after_training(snapshot: Snapshot, stage: str, model: str) -> RunUpdate:
     """What evaluate, export or card adds to the run of a model; its settings are tags, which MLflow lets change."""
     folder, onnx, root = paths.report(stage, model), paths.onnx(model), snapshot.root
     result = {"export": onnx, "card": paths.model_card(model)}.get(stage, folder / "metrics.json")

@@ -38,13 +38,14 @@ def write_model_run(
     snapshot: Snapshot,
     model: str,
     updates: Sequence[RunUpdate],
-    live: str | None = None,
-    lacking: bool = False,
-    newest: bool = True,
+    live_run_id: str | None = None,
+    only_missing: bool = False,
+    is_newest: bool = True,
 ) -> bool:
-    """Add updates, or those that are `lacking`, to the run of a trained model; report whether anything was written.
+    """Add updates to the run of a trained model, with `only_missing` what it lacks; report whether any was written.
 
-    Where the model has no run, the run `live` becomes it, or the files make one.
+    Where the model has no run, the one of the training that has just ended becomes it, or the files make one. Only
+    `is_newest` replaces what an evaluation of the same weights has shown.
     """
     client, md5, params = store.client, snapshot.md5(paths.weights(model)), results.training_params(snapshot, model)
     with store.exclusive():
@@ -53,16 +54,16 @@ def write_model_run(
         wrote = run is None
         if run is None:
             training = results.training(snapshot, model)
-            run_id = live or create_run(store, store.models, model, training_tags(snapshot, model, "sync"))
+            run_id = live_run_id or create_run(store, store.models, model, training_tags(snapshot, model, "sync"))
             _add(client, run_id, training, snapshot)
             set_tags(client, run_id, {"mlflow.runName": results.run_name(model, md5)})
             client.set_terminated(run_id, "FINISHED")
             run = client.get_run(run_id)
-        elif live:
-            client.set_terminated(live, "FINISHED")
-            _delete_run(client, live)
+        elif live_run_id:
+            client.set_terminated(live_run_id, "FINISHED")
+            _delete_run(client, live_run_id)
     for update in updates:
-        if not lacking or _lacks(run, update, newest):
+        if not only_missing or _lacks(run, update, is_newest):
             wrote = True
             if update.network:
                 log_onnx_model(client, run.info.run_id, model, update.network)
@@ -71,12 +72,12 @@ def write_model_run(
     return wrote
 
 
-def _lacks(run: Run, update: RunUpdate, newest: bool) -> bool:
+def _lacks(run: Run, update: RunUpdate, is_newest: bool) -> bool:
     """Whether a run has nothing of a stage, or shows another result although this is the newest."""
     shown = run.data.tags
     names = update.metrics.keys() | {name for _, points in update.curves for name in points}
     differs = any(shown.get(name) != value for name, value in update.tags.items())
-    return bool(names - run.data.metrics.keys()) or update.tags.keys().isdisjoint(shown) or (newest and differs)
+    return bool(names - run.data.metrics.keys()) or update.tags.keys().isdisjoint(shown) or (is_newest and differs)
 
 
 def write_once(
@@ -149,29 +150,24 @@ class TrackedRun:
     md5: str
 
 
-def find_tracked(experiment: str, md5: str) -> list[TrackedRun]:
-    """The runs of trained weights, or of data, with this MD5; a `PipelineError` where MLflow fails."""
-    with errors_in_one_line():
-        store = open_store(experiment)
+@errors_in_one_line()
+def tracked_runs(experiment: str, md5: str = "", run_id: str = "") -> list[TrackedRun]:
+    """The runs of trained weights or of data with this MD5, or the one with this id; none where there is none."""
+    store, found = open_store(experiment), []
+    if md5:
         found = find_runs(store.client, store.models, {"dvc.md5": md5})
-        return [_tracked(run) for run in found + find_runs(store.client, store.data, {"data.md5": md5})]
-
-
-def tracked_run(experiment: str, run_id: str) -> TrackedRun | None:
-    """The run with this id; none where there is none, and a `PipelineError` where MLflow fails."""
-    with errors_in_one_line():
+        found += find_runs(store.client, store.data, {"data.md5": md5})
+    else:
         try:
-            return _tracked(open_store(experiment).client.get_run(run_id))
+            found = [store.client.get_run(run_id)]
         except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
-
-
-def _tracked(run: Run) -> TrackedRun:
-    tags, info = run.data.tags, run.info
-    md5 = tags.get("data.md5" if tags.get("dvc.stage") in ("download", "validate") else "dvc.md5", "")
-    return TrackedRun(str(info.run_name), str(info.run_id), str(info.status), tags.get("source", ""), md5)
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    tracked = []
+    for tags, info in ((run.data.tags, run.info) for run in found):
+        shown = tags.get("data.md5" if tags.get("dvc.stage") in ("download", "validate") else "dvc.md5", "")
+        tracked.append(TrackedRun(str(info.run_name), info.run_id, info.status, tags.get("source", ""), shown))
+    return tracked
 
 
 def close_dead_runs(store: Store) -> None:

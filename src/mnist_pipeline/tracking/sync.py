@@ -72,7 +72,7 @@ class _Sync:
                 return self.left_out.append(f"{title}: {paths.LOCK} does not record {path}")
         stages = [name]
         if stage == "train":  # later stages that ran with other weights have nothing to add
-            later = [f"{later}@{model}" for later in results.LATER_STAGES]
+            later = [f"{later}@{model}" for later in results.STAGES_AFTER_TRAINING]
             stages += [each for each in later if each in lock and lock[each].dependencies.get(result) == known[result]]
         files = {path: md5 for each in stages for path, md5 in lock[each].outputs.items()}
         recorded = {path: known[path] for path in (RAW, str(paths.SUITES)) if path in known} | files
@@ -103,8 +103,8 @@ class _Sync:
             if not updates:
                 return None
             if stage == "train":
-                newest = revision.commit is None
-                wrote = runs.write_model_run(self.store, snapshot, model, updates, lacking=True, newest=newest)
+                is_newest = revision.commit is None
+                wrote = runs.write_model_run(self.store, snapshot, model, updates, None, True, is_newest)
             else:
                 wrote = runs.write_once(self.store, stage, snapshot, updates[0], "sync")
         self.complete += not wrote
@@ -126,7 +126,7 @@ def _updates(snapshot: Snapshot, lock: Lock, stages: Sequence[str], model: str) 
     if stages[0] == "validate":
         return [results.validation(snapshot, legacy.facts(snapshot.root))]
     if model:
-        later = [results.later(snapshot, stage.partition("@")[0], model) for stage in stages[1:]]
+        later = [results.after_training(snapshot, stage.partition("@")[0], model) for stage in stages[1:]]
         return [results.training(snapshot, model), *later]
     folder = snapshot.root / paths.COMPARISON
     tables = [path for path in (folder / "tables/models.csv", folder / "models.csv") if path.exists()]
