@@ -27,13 +27,20 @@ class Cache:
         with _dvc_errors(f"{Path.cwd()}: DVC does not work here"):
             self._repo = Repo()
 
-    def missing(self, outputs: Mapping[str, str]) -> list[str]:
-        """The paths of outputs, each given with its MD5, that are not in the cache, or not whole."""
-        return [
+    def missing(self, outputs: Mapping[str, str], pull: bool = False) -> list[str]:
+        """The paths of outputs, each given with its MD5, that are not in the cache, or not whole.
+
+        With `pull`, they are fetched first.
+        """
+        missing = [
             path
             for path, md5 in outputs.items()
             if self.lacks(md5) or any(self.lacks(file) for file in self.files(md5).values())
         ]
+        if missing and pull:
+            self.fetch({path: outputs[path] for path in missing})
+            return self.missing(outputs)
+        return missing
 
     def lacks(self, md5: str) -> bool:
         """Whether a file, or the listing of a folder, is not in the cache."""

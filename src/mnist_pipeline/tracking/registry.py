@@ -199,9 +199,7 @@ def _files_of(name: str, tag: str, folder: Path) -> tuple[Path, str, str]:
     cache, outputs = Cache(), revisions.at(tag).outputs
     network, card = str(paths.onnx(name)), str(paths.model_card(name))
     wanted = {path: outputs[path] for path in (network, card) if path in outputs}
-    if missing := cache.missing(wanted):
-        cache.fetch({path: wanted[path] for path in missing})
-    at_hand = wanted.keys() - cache.missing(wanted)
+    at_hand = wanted.keys() - cache.missing(wanted, pull=True)
     if network not in at_hand:
         raise PipelineError(f"{network} of this version is neither in DVC's cache nor in its remote")
     cache.place({path: wanted[path] for path in at_hand}, folder)

@@ -100,8 +100,9 @@ def validation(snapshot: Snapshot, facts: Mapping[str, Any], data_docs: Path | N
     artifacts = _reports(snapshot.root / paths.VALIDATION, "validate")
     artifacts += [(data_docs, "data_docs")] if data_docs else []
     params = {"suite": snapshot.value("data.dataset") if suite == "auto" else suite}
-    suites = snapshot.root / paths.SUITES
-    expected = snapshot.recorded.get(str(paths.SUITES)) or (directory_digest(suites) if suites.is_dir() else "")
+    suites, expected = snapshot.root / paths.SUITES, snapshot.recorded.get(str(paths.SUITES))
+    if not expected and suites.is_dir() and all(file.is_file() for file in suites.iterdir()):
+        expected = directory_digest(suites)
     tags = {"suites.md5": expected} if expected else {}
     return RunUpdate(params, _numbers({**facts, **splits}), tags=tags, artifacts=artifacts)
 

@@ -5,7 +5,7 @@ Latencies and Data Docs, which are in no file of DVC's, it does not have.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,7 +89,7 @@ class _Sync:
         identity = json.dumps([stages, recorded, values], sort_keys=True)
         if identity in self.seen:
             return None
-        if missing := self._missing(files):
+        if missing := self.cache.missing(files, self.pull):
             more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
             return self.left_out.append(f"{title}: not in DVC's cache: {', '.join(missing[:NAMED])}{more}")
         self.seen.add(identity)
@@ -103,20 +103,14 @@ class _Sync:
             if not updates:
                 return None
             if stage == "train":
-                is_newest = revision.commit is None
-                wrote = runs.write_model_run(self.store, snapshot, model, updates, None, True, is_newest)
+                wrote = runs.write_model_run(
+                    self.store, snapshot, model, updates, only_missing=True, is_newest=revision.commit is None
+                )
             else:
                 wrote = runs.write_once(self.store, stage, snapshot, updates[0], "sync")
         self.complete += not wrote
         self.written += wrote
         return console.info(f"sync: wrote the run of {title}") if wrote else None
-
-    def _missing(self, files: Mapping[str, str]) -> list[str]:
-        missing = self.cache.missing(files)
-        if missing and self.pull:
-            self.cache.fetch({path: files[path] for path in missing})
-            missing = self.cache.missing(files)
-        return missing
 
 
 def _updates(snapshot: Snapshot, lock: Lock, stages: Sequence[str], model: str) -> list[RunUpdate]:
