@@ -76,9 +76,7 @@ def card(model: Model) -> None:
 
 @app.command(rich_help_panel="Data")
 def profile(
-    exact_counts: Annotated[
-        bool, typer.Option("--exact-counts", help="Expect exactly as many images of each class.")
-    ] = False,
+    exact_counts: Annotated[bool, typer.Option("--exact-counts", help="Expect these very class counts.")] = False,
 ) -> None:
     """Write thresholds that the present data/raw meets into its suite."""
     _run("commands.profile", exact_counts)
@@ -133,9 +131,7 @@ def sync(
     all_commits: Annotated[bool, typer.Option("--all-commits", help="Also all commits of all branches.")] = False,
     experiments: Annotated[bool, typer.Option("--experiments", help="Also DVC's experiments.")] = False,
     pull: Annotated[bool, typer.Option("--pull", help="Fetch files that are only in the DVC remote.")] = False,
-    if_changed: Annotated[
-        bool, typer.Option("--if-changed", help="End at once where dvc.lock is as at the last sync.")
-    ] = False,
+    if_changed: Annotated[bool, typer.Option("--if-changed", help="End if dvc.lock is as at the last sync.")] = False,
 ) -> None:
     """Write the runs that MLflow lacks, from what DVC has recorded and keeps."""
     _run("commands.sync", rev or [], all_commits, experiments, pull, if_changed)
@@ -152,8 +148,7 @@ def lineage(
 
 @app.command(rich_help_panel="Results")
 def promote(
-    model: Model,
-    bump: Annotated[Bump, typer.Option(help="The part of the version to raise.")] = "minor",
+    model: Model, bump: Annotated[Bump, typer.Option(help="The part of the version to raise.")] = "minor"
 ) -> None:
     """Make the model of this commit the champion, unless it is worse than the present one."""
     _run("commands.promote", bump, model=model)

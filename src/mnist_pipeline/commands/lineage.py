@@ -14,7 +14,7 @@ from mnist_pipeline.export.network import file_metadata
 from mnist_pipeline.formats import file_digest
 from mnist_pipeline.history import git, revisions
 from mnist_pipeline.history.cache import Cache
-from mnist_pipeline.history.lock import Lock, merge, upstream
+from mnist_pipeline.history.lock import merge, upstream
 from mnist_pipeline.history.revisions import Revision
 from mnist_pipeline.params import Params
 from mnist_pipeline.tracking.registry import RegisteredVersion, Registry
@@ -65,14 +65,19 @@ def trace(params: Params, name: str) -> list[Lineage]:
         history.append(revisions.work_tree())
     for lineage in lineages:
         digests = _recorded_as(lineage, history, cache)
-        recorded = [revision for revision in history if not digests.isdisjoint(revision.outputs.values())]
-        if recorded:
-            _add_origin(lineage, recorded[0], digests)
+        makers = [
+            (revision, stage)
+            for revision in history
+            for stage, locked in revision.lock.items()
+            if not digests.isdisjoint(locked.outputs.values())
+        ]
+        if makers:
+            _add_origin(lineage, *makers[0], digests)
         else:
             lineage.unknown.append(f"commit, parameters and data: no {paths.LOCK} in this repository has these bytes")
             lineage.metadata = file_metadata(Path(lineage.artifact))
         try:
-            _add_tracking(lineage, experiment, recorded, digests)
+            _add_tracking(lineage, experiment, makers, digests)
         except PipelineError as error:
             lineage.unknown.append(f"runs and registry: {error}")
     return lineages
@@ -107,14 +112,9 @@ def _recorded_as(lineage: Lineage, history: list[Revision], cache: Cache) -> set
     return {md5 for md5 in folders if not cache.lacks(md5) and lineage.md5 in cache.files(md5).values()}
 
 
-def _makers(lock: Lock, digests: set[str]) -> list[str]:
-    return [name for name, stage in lock.items() if not digests.isdisjoint(stage.outputs.values())]
-
-
-def _add_origin(lineage: Lineage, first: Revision, digests: set[str]) -> None:
-    lock = first.lock
-    lineage.stage = _makers(lock, digests)[0]
-    stages = upstream(lock, lineage.stage)
+def _add_origin(lineage: Lineage, first: Revision, maker: str, digests: set[str]) -> None:
+    lock, lineage.stage = first.lock, maker
+    stages = upstream(lock, maker)
     for stage in reversed(stages):
         merge(lineage.parameters, lock[stage].values)
     raw = str(paths.RAW)
@@ -131,15 +131,16 @@ def _add_origin(lineage: Lineage, first: Revision, digests: set[str]) -> None:
         lineage.unknown.append(f"commit: this shallow clone ends at {oldest}, which has it: run git fetch --unshallow")
 
 
-def _add_tracking(lineage: Lineage, experiment: str, recorded: list[Revision], digests: set[str]) -> None:
+def _add_tracking(lineage: Lineage, experiment: str, makers: list[tuple[Revision, str]], digests: set[str]) -> None:
     """The runs of these bytes, or of the weights that they were made of."""
     shown = {lineage.md5} | digests
-    for lock in (revision.lock for revision in recorded):
-        for stage in {stage for maker in _makers(lock, digests) for stage in upstream(lock, maker)}:
-            shown.add(lock[stage].outputs.get(str(paths.weights(stage.partition("@")[2])), lineage.md5))
+    for revision, maker in makers:
+        for stage in upstream(revision.lock, maker):
+            weights = str(paths.weights(stage.partition("@")[2]))
+            shown.add(revision.lock[stage].outputs.get(weights, lineage.md5))
     lineage.runs = [run for md5 in sorted(shown) for run in tracked_runs(experiment, md5)]
     lineage.versions = Registry(experiment).versions(md5=lineage.md5)
-    if recorded and not lineage.runs:
+    if makers and not lineage.runs:
         lineage.unknown.append("run: MLflow shows none; mnist-pipeline sync --all-commits writes it")
 
 

@@ -66,11 +66,10 @@ def run(params: Params, model: str, bump: str) -> None:
         if tag in tags.versions and tags.champion != tag:
             assign_champion(model, tag, tags)
             console.info(f"promote: {tag} is tagged as {CHAMPION}")
-        registered = same
         if not same:
             registry.rebuild(model, ModelTags({tag: commit}))
-            versions = registry.versions(model)
-            registered = next((found for found in versions if (found.tag, found.md5) == (tag, md5)), None)
+        made = (found for found in registry.versions(model) if (found.tag, found.md5) == (tag, md5))
+        registered = same or next(made, None)
         if registered is None:
             raise PipelineError(f"{tag}: MLflow's registry lacks it, for the reason above: fix that and promote again")
         registry.set_champion(registered, None if same else champion)

@@ -181,16 +181,14 @@ def _texts(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
     Whole numbers have no point: `params.yaml` may have 12 where the parameter is a float.
     """
-
-    def plain(value: Any) -> Any:
-        return int(value) if isinstance(value, float) and value.is_integer() else value
-
     found: dict[str, str] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
             found |= _texts(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = str([*map(plain, value)] if isinstance(value, list | tuple) else plain(value))
+            values = value if isinstance(value, list | tuple) else [value]
+            plain = [int(each) if isinstance(each, float) and each.is_integer() else each for each in values]
+            found[f"{prefix}{key}"] = str(plain if values is value else plain[0])
     return found
 
 
