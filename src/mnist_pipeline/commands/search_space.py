@@ -48,7 +48,7 @@ def space_path(model: str) -> Path:
 
 
 def load_search_space(model: str) -> dict[str, Interval | Choices]:
-    """What is searched for a model; a `PipelineError` where no file says it."""
+    """What is searched for a model; a `PipelineError` where its file is missing or wrong."""
     path = space_path(model)
     if not path.exists():
         raise PipelineError(f"{path}: missing: say there which keys of train.{model} to search")
