@@ -39,7 +39,7 @@ def server(folder: Path, database: Database, object_store: ObjectStore) -> Itera
 def reproduced(server: Tracking, folder: Path, tiny_data: Path) -> Project:
     """A project whose `dvc repro` wrote everything to the server."""
     project = replace(make_project(folder / "home/repo", tiny_data), extra=server.client())
-    printed = project.run("dvc", "repro")
+    printed = project.run("env", "PYTHONHASHSEED=7", "dvc", "repro")
     assert "warning:" not in printed
     return project
 
@@ -85,6 +85,10 @@ def test_the_pipeline_fills_the_server(reproduced: Project, client: MlflowClient
         assert reproduced.run("python", "-c", PREDICT, f"models:/{model.model_id}").endswith("(3, 10)\n")
     assert list((object_store.folder / BUCKET / "mlflow").rglob("model.onnx"))
     assert not (reproduced.path / "mlruns").exists()
+
+
+def test_another_project_made_the_same_files(reproduced: Project, first_result: Project) -> None:
+    assert reproduced.read("dvc.lock") == first_result.read("dvc.lock")
 
 
 def test_writers_at_the_same_time_lose_nothing(reproduced: Project, client: MlflowClient, tmp_path: Path) -> None:
