@@ -25,12 +25,6 @@ def sources(project: Project) -> set[str]:
     return {run.data.tags["source"] for name in NAMES for run in runs_of(project.path, name)}
 
 
-@pytest.fixture(scope="module")
-def reproduced(reproduced: Project) -> Project:
-    reproduced.commit("The first result")
-    return reproduced
-
-
 def test_one_run_for_each_model_with_the_numbers_of_all_stages(reproduced: Project) -> None:
     runs = {run.data.params["model"]: run for run in runs_of(reproduced.path)}
     assert runs.keys() == set(MODELS)
@@ -46,7 +40,19 @@ def test_one_run_for_each_model_with_the_numbers_of_all_stages(reproduced: Proje
     assert [float(pair["accuracy"]), float(pair["other_accuracy"])] == pytest.approx(accuracies)
 
 
+def test_synced_runs_equal_live_ones_field_by_field(reproduced: Project) -> None:
+    live = shown(reproduced.path)
+    assert (len(live), sources(reproduced)) == (5, {"stage"})
+    forget(reproduced.path)
+    assert "5 runs written, 0 complete, 0 left out" in reproduced.cli("sync")
+    assert sources(reproduced) == {"sync"}
+    assert shown(reproduced.path) == live
+    assert "0 runs written, 5 complete, 0 left out" in reproduced.cli("sync")
+    assert reproduced.cli("sync", "--if-changed") == ""
+
+
 def test_the_second_time_nothing_runs_and_nothing_is_left_for_git(reproduced: Project) -> None:
+    reproduced.commit("The first result")
     assert "Running stage" not in reproduced.run("dvc", "repro")
     assert reproduced.run("git", "status", "--porcelain") == ""
 
@@ -59,17 +65,6 @@ def test_a_model_has_at_most_twenty_metrics_and_every_plot_is_drawn(reproduced: 
     page = reproduced.read("dvc_plots/index.html")
     shutil.rmtree(reproduced.path / "dvc_plots")
     assert all(name in page for name in ("validation_accuracy", "missed_by_all.png", "confusion.png"))
-
-
-def test_synced_runs_equal_live_ones_field_by_field(reproduced: Project) -> None:
-    live = shown(reproduced.path)
-    assert (len(live), sources(reproduced)) == (5, {"stage"})
-    forget(reproduced.path)
-    assert "5 runs written, 0 complete, 0 left out" in reproduced.cli("sync")
-    assert sources(reproduced) == {"sync"}
-    assert shown(reproduced.path) == live
-    assert "0 runs written, 5 complete, 0 left out" in reproduced.cli("sync")
-    assert reproduced.cli("sync", "--if-changed") == ""
 
 
 def test_experiments_and_commits_have_runs_with_their_origin(reproduced: Project) -> None:
