@@ -15,7 +15,7 @@ from services import BUCKET, ObjectStore, SecureShell
 
 PAGE = Path(__file__).parents[2] / "docs/artifacts.md"
 REPOSITORY = "https://github.com/you/mnist-pipeline"
-NETWORK = "models/mlp/model.onnx"
+NETWORK = "models/lenet/model.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -117,4 +117,5 @@ def test_every_way_of_pulling_gives_the_same_bytes(reproduced: Project, tmp_path
     clone.run("dvc", "pull")
 
     pulled = [NETWORK, *(f"by-{way}.onnx" for way in ("version", "tag", "name", "commit", "python"))]
-    assert {(clone.path / name).read_bytes() for name in pulled} == {(reproduced.path / NETWORK).read_bytes()}
+    expected = (reproduced.path / NETWORK).read_bytes()
+    assert [name for name in pulled if (clone.path / name).read_bytes() != expected] == []
