@@ -28,8 +28,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `mnist-pipeline` does, bef
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.profiler import profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from mnist_pipeline import paths
 from mnist_pipeline.commands.params_file import write_values
@@ -51,14 +49,6 @@ TRACKED_EPOCHS, TRACKED_RUNS = 2, 7
 SIZES = (6_000, 60_000, 600_000)
 RUNS_OF_EXAMPLE = 3
 SPINS = ("0", "300", "3000", "30000", "300000")
-KINDS = {
-    "convolution": ("conv",),
-    "pooling": ("pool",),
-    "matrix product": ("addmm", "aten::mm"),
-    "distortion": ("grid_sampler", "einsum", "aten::bmm", "aten::normal_", "aten::uniform_"),
-    "optimiser and average": ("_fused_", "lerp", "Optimizer"),
-}
-"""Kinds of operations, by what stands in PyTorch's names of them."""
 
 
 def main() -> None:
@@ -127,8 +117,7 @@ def loop(model: str) -> dict[str, float]:
     for name in precisions:
         works[name] = partial(in_a_process, "speed.py", "rate", model, name)
         works[f"{name}_bare"] = partial(in_a_process, "speed.py", "bare", model, name)
-    peaks = {f"{name}_peak": _product_rate(getattr(torch, name)) for name in precisions}
-    return medians(works) | {"operations": _operations_per_image(model)} | peaks
+    return medians(works)
 
 
 def rate(model: str, precision: str) -> float:
@@ -161,19 +150,6 @@ def _forward_and_backward(network: nn.Module, batch: Dataset, precision: torch.d
     loss.backward()
 
 
-def _operations_per_image(model: str) -> float:
-    training = with_images(training_of(model, {}), torch.arange(64))
-    with FlopCounterMode(display=False) as counter:
-        _forward_and_backward(training.classifier, training.train, torch.float32)
-    return counter.get_total_flops() / 64
-
-
-def _product_rate(precision: torch.dtype) -> float:
-    """Operations a second in a large matrix product."""
-    square = torch.rand(2048, 2048).to(precision)
-    return 2 * 2048**3 / statistics.median([seconds(lambda: square @ square) for _ in range(REPEATS)])
-
-
 def waiting(model: str) -> dict[str, float]:
     """Images a second by how long a thread of OpenMP waits busily for work before it sleeps."""
     rates = {
@@ -181,36 +157,6 @@ def waiting(model: str) -> dict[str, float]:
         for spins in SPINS
     }
     return medians(rates, repeats=3)
-
-
-def operations(model: str) -> dict[str, float]:
-    """Where the time of a step with the default parameters goes, on one thread: shares by kind of operation."""
-    training = training_of(model, {"epochs": 2})
-    training = with_images(training, torch.arange(40 * training.config.batch_size))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with profile() as watched:
-        list(training.fit())
-    torch.set_num_threads(threads)
-    spent = dict.fromkeys([*KINDS, "the rest"], 0.0)
-    for event in watched.key_averages():
-        kind = next((kind for kind, words in KINDS.items() if any(word in event.key for word in words)), "the rest")
-        spent[kind] += event.self_cpu_time_total
-    return {kind: time / sum(spent.values()) for kind, time in spent.items()}
-
-
-def compiled(model: str) -> dict[str, float]:
-    """Milliseconds of a step, but for the optimiser's, with torch.compile and without, when it is compiled."""
-    training = training_of(model, {})
-    batch = with_images(training, torch.arange(training.config.batch_size)).train
-
-    def milliseconds(network: nn.Module) -> float:
-        step = partial(_forward_and_backward, network, batch, training.config.precision)
-        return 1000 * seconds(lambda: [step() for _ in range(30)]) / 30
-
-    fast: nn.Module = torch.compile(training.classifier)
-    milliseconds(fast)
-    return medians({"plain": partial(milliseconds, training.classifier), "compiled": partial(milliseconds, fast)})
 
 
 # The time to 99 %, and growth with the data
@@ -298,7 +244,7 @@ def clone_of_this() -> Iterator[Path]:
         yield clone
 
 
-OF_EACH_MODEL = {part.__name__: part for part in (loop, waiting, operations, compiled, growth, tracking)}
+OF_EACH_MODEL = {part.__name__: part for part in (loop, waiting, growth, tracking)}
 OF_ALL = {"to_99": to_99, "pipeline": pipeline}
 IN_A_PROCESS_OF_THEIR_OWN: dict[str, Callable[..., Any]] = {"rate": rate, "bare": bare, "fast": fast, "grow": grow}
 

@@ -38,32 +38,10 @@ def _bare(found: dict[str, Any]) -> str:
     return table(("model", "precision", "images/s of a loop that does nothing", "this loop reaches", "its ratio"), rows)
 
 
-def _peak(found: dict[str, Any]) -> str:
-    """What the step's multiplications alone would take at the rate of a large matrix product."""
-    names = _precisions(found)
-    rows = []
-    for model, row in found.items():
-        products = [f"{row[f'{name}_peak'] / 1e9:.0f} billion/s" for name in names]
-        shares = [f"{row['operations'] * row[name] / row[f'{name}_peak']:.0%}" for name in names]
-        rows.append([model, f"{row['operations'] / 1e6:.2f} million", *products, *shares])
-    products = [f"matrix product in {name}" for name in names]
-    return table(("model", "operations per image", *products, *(f"reached in {name}" for name in names)), rows)
-
-
 def _waiting(found: dict[str, Any]) -> str:
     spins = next(iter(found.values()))
     rows = [(f"`{spin}`", *(f"{row[spin]:,.0f}" for row in found.values())) for spin in spins]
     return table(("GOMP_SPINCOUNT", *(f"{model}, images/s" for model in found)), rows)
-
-
-def _operations(found: dict[str, Any]) -> str:
-    kinds = next(iter(found.values()))
-    return table(("", *found), [(kind, *(f"{row[kind]:.0%}" for row in found.values())) for kind in kinds])
-
-
-def _compiled(found: dict[str, Any]) -> str:
-    rows = [(model, f"{row['plain']:.1f}", f"{row['compiled']:.1f}") for model, row in found.items()]
-    return table(("model", "milliseconds a step", "with torch.compile"), rows)
 
 
 def _to_99(found: dict[str, Any]) -> str:
@@ -121,10 +99,7 @@ def _conditions(found: dict[str, Any]) -> str:
 TABLES: dict[str, tuple[Any, ...]] = {
     "loop": (_loop, "loop"),
     "bare": (_bare, "loop"),
-    "peak": (_peak, "loop"),
     "waiting": (_waiting, "waiting"),
-    "operations": (_operations, "operations"),
-    "compiled": (_compiled, "compiled"),
     "to 99": (_to_99, "to_99"),
     "growth": (_growth, "growth"),
     "tracking": (_tracking, "tracking", "pipeline"),

@@ -13,8 +13,6 @@ from mnist_pipeline.data import idx
 from mnist_pipeline.data.idx import format_idx
 from projects import Project, make_project
 
-pytest.register_assert_rewrite("behaviours")
-
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many tests run at once as there are cores
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, a shell has its commands ignore Ctrl-C
 

@@ -9,12 +9,13 @@ import pytest
 
 import services
 from mnist_pipeline.formats import file_digest
-from pages import inline_commands
+from pages import commands, inline_commands, python_blocks
 from projects import Project
 from services import BUCKET, ObjectStore, SecureShell
 
 PAGE = Path(__file__).parents[2] / "docs/artifacts.md"
-NETWORK = "models/mlp/model.onnx"
+REPOSITORY = "https://github.com/you/mnist-pipeline"
+NETWORK = "models/lenet/model.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,44 @@ def test_ssh(clone: Project, secure_shell: SecureShell, tmp_path: Path) -> None:
     key = ("keyfile", str(secure_shell.key))
     clone.run("dvc", "remote", "modify", "--local", "storage", *key)
     push_and_pull_elsewhere(clone, tmp_path / "other", secure_shell.folder / "storage", *key)
+
+
+def test_one_command_moves_the_remote_to_each_kind_of_store(clone: Project) -> None:
+    kinds = []
+    for command in inline_commands(PAGE, "dvc remote add"):
+        clone.run(*shlex.split(command))
+        (line,) = clone.run("dvc", "remote", "list").splitlines()
+        assert line.split() == ["storage", shlex.split(command)[-1], "(default)"]
+        kinds.append(line.split()[1].partition("://")[0])
+    assert kinds == ["s3", "ssh", "gs", "azure"]
+
+
+def test_every_way_of_pulling_gives_the_same_bytes(reproduced: Project, tmp_path: Path) -> None:
+    """The last test of this module: nothing is left in the cache, so that all comes from the remote."""
+    push, pull, repro, tag, by_version, by_tag = commands(PAGE)
+    (read,) = python_blocks(PAGE)
+    for command in (push, tag):
+        reproduced.run(*shlex.split(command))
+    assert (Path(reproduced.environment()["HOME"]) / ".local/share/mnist-pipeline/dvc/files").is_dir()
+    reproduced.run("rm", "-r", ".dvc/cache")
+    clone = reproduced.clone(tmp_path / "clone")
+    for command in (pull, repro):
+        assert "Running stage" not in clone.run(*shlex.split(command))
+    assert reproduced.run("git", "cat-file", "-t", "lenet@v1.0.0").strip() == "tag"
+    commit = reproduced.run("git", "rev-parse", "HEAD").strip()
+    reproduced.run("git", "rm", "--quiet", "dvc.lock")
+    reproduced.commit("A newer commit that has no result")
+
+    for command in (by_version, by_tag):
+        clone.run(*shlex.split(command.replace(REPOSITORY, str(reproduced.path))))
+    clone.run("dvc", "artifacts", "get", str(reproduced.path), "lenet", "--out", "by-name.onnx")
+    clone.run("dvc", "get", str(reproduced.path), NETWORK, "--rev", commit, "--out", "by-commit.onnx")
+    keep = "\nimport pathlib\npathlib.Path('by-python.onnx').write_bytes(network)"
+    clone.run("python", "-c", read.replace(REPOSITORY, str(reproduced.path)) + keep)
+    clone.run("git", "fetch", "--quiet", "--tags")
+    clone.run("git", "checkout", "--quiet", "lenet@v1.0.0")
+    clone.run("dvc", "pull")
+
+    pulled = [NETWORK, *(f"by-{way}.onnx" for way in ("version", "tag", "name", "commit", "python"))]
+    expected = (reproduced.path / NETWORK).read_bytes()
+    assert [name for name in pulled if (clone.path / name).read_bytes() != expected] == []

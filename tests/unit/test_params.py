@@ -10,7 +10,6 @@ import yaml
 from dvc.utils.serialize import modify_yaml
 
 from mnist_pipeline.errors import LONGEST, PipelineError
-from mnist_pipeline.models.build import build
 from mnist_pipeline.params import load_params
 
 ROOT = Path(__file__).parents[2]
@@ -40,17 +39,12 @@ def error(path: Path) -> str:
     return message
 
 
-def test_the_repository_s_own_parameters_load() -> None:
-    params = load_params(ROOT / "params.yaml")
-    assert params.training("lenet").optimizer == "adamw"
-    assert len(OURS.splitlines()) < 110
-
-
 def test_dvc_changes_one_line_where_a_user_sets_one_value(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(OURS)
     with modify_yaml(path) as content:  # as `dvc exp run --set-param` does
         content["train"]["mlp"]["epochs"] = 1
+    assert len(OURS.splitlines()) < 110
     pairs = zip(OURS.splitlines(), path.read_text().splitlines(), strict=True)
     assert [after for before, after in pairs if after != before] == ["    epochs: 1"]
 
@@ -60,22 +54,16 @@ def test_dvc_changes_one_line_where_a_user_sets_one_value(tmp_path: Path) -> Non
     [
         ("train.lenet.learning_rat", 0.1, "train.lenet.learning_rat is not a known key"),
         ("train.lenet.learning_rate", "fast", "train.lenet.learning_rate = 'fast'"),
-        ("train.lenet.learning_rate", -1.0, "train.lenet.learning_rate = -1.0"),
         ("train.lenet.learning_rate", float("nan"), "train.lenet.learning_rate = nan"),
         ("train.lenet.learning_rate", ABSENT, "train.lenet.learning_rate is missing"),
         ("train.lenet.epochs", 2.5, "train.lenet.epochs = 2.5"),
-        ("train.lenet.warmup", 1.0, "train.lenet.warmup = 1.0"),
         ("train.lenet.optimizer", "adam", "'adamw' or 'sgd'"),
-        ("train.lenet.augmentation.rotation", 400, "train.lenet.augmentation.rotation = 400"),
         ("train.lenet", None, "train.lenet"),
         ("train.seed", 2**32, "train.seed = 4294967296"),
-        ("train.validation_share", 0.0, "train.validation_share = 0.0"),
-        ("data.dataset", "emnist", "data.dataset = 'emnist'"),
         ("models", ["lenet", "nothing"], "models names 'nothing', which has no section train.nothing"),
         ("models", [], "models = []"),
         ("models", ["mlp", "lenet", "mlp"], "models = ['mlp', 'lenet', 'mlp']"),
         ("validate.suite", "../mnist", "validate.suite = '../mnist'"),
-        ("evaluat", {}, "evaluat is not a known key"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, key: str, value: Any, named: str) -> None:
@@ -93,7 +81,6 @@ def test_numbers_read_as_dvc_reads_them(tmp_path: Path) -> None:
     ("content", "named"),
     [
         (None, "root of the repository"),
-        ("", "the file"),
         ("train: [1,\n", "line 2"),
         ("a: 1\na: 2\n", "line 2"),
         ("# café".encode("latin-1"), "byte 5 is not UTF-8"),
@@ -110,9 +97,3 @@ def test_a_hostile_or_broken_file_is_one_line(tmp_path: Path, content: str | byt
     if content is not None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     assert named in error(path)
-
-
-@pytest.mark.parametrize("hidden", [[100_000_000_000], [0], [2.5], 512, None])
-def test_a_network_that_cannot_be_is_refused_before_memory_is_taken(hidden: Any) -> None:
-    with pytest.raises(ValueError, match="hidden"):
-        build("mlp", {"activation": "relu", "hidden": hidden, "dropout": 0.0}, 10)

@@ -12,7 +12,7 @@ import pytest
 from torchvision import datasets
 
 from mnist_pipeline.data import sources
-from mnist_pipeline.data.idx import FILE_NAMES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, format_idx
+from mnist_pipeline.data.idx import TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, format_idx
 from mnist_pipeline.data.sources import SourceError, folder, mirrors, verify_file
 
 LABELS, PIXELS = np.zeros(3, np.uint8), np.zeros((3, 28, 28), np.uint8)
@@ -25,12 +25,6 @@ def fetch(*addresses: str, names=(TRAIN_LABELS,), timeout: float = 5.0, retries:
 @pytest.fixture(autouse=True)
 def _known(known) -> None:
     """Without checksums, torchvision would list those of the archives."""
-
-
-@pytest.mark.parametrize(("ending", "names"), [("", FILE_NAMES), ("/", [TEST_LABELS])])
-def test_a_mirror_gives_the_wanted_files_unpacked(server, tiny, ending: str, names) -> None:
-    assert fetch(server.address() + ending, names=names) == {name: tiny[name] for name in names}
-    assert server.requested == [f"one/{name}" for name in names]
 
 
 @pytest.mark.parametrize("trouble", [429, 503, "closed", "cut_off", "silence", "silence_half_way"])

@@ -64,21 +64,6 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str, monkeypatch) -> N
     assert {path.name for path in Path("mlruns").iterdir()} == {".lock", "mlflow.db", "artifacts"}
 
 
-def test_a_copy_that_dvc_runs_in_writes_to_the_repository(tracked, monkeypatch) -> None:
-    copy = tracked.path / ".dvc/tmp/exps/temp1"
-    shutil.copytree("data", copy / "data")
-    monkeypatch.setenv("DVC_ROOT", str(tracked.path))
-    monkeypatch.setenv("DVC_EXP_NAME", "bold-idea")
-    monkeypatch.chdir(copy)
-    tracked.train()
-    tracked.evaluate()
-    assert not (copy / "mlruns").exists()
-    monkeypatch.chdir(tracked.path)
-    monkeypatch.delenv("DVC_ROOT")
-    assert tracked.run().data.tags["dvc.exp_name"] == "bold-idea"
-    assert tracked.artifacts(tracked.run(), "evaluate")
-
-
 def test_a_deleted_experiment_comes_back(tracked) -> None:
     tracked.train()
     tracked.store.client.delete_experiment(tracked.store.models)

@@ -16,7 +16,7 @@ from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.formats import directory_digest, file_digest
 from mnist_pipeline.tracking.publish import publish
 from mnist_pipeline.tracking.results import CURVES
-from tracked_content import forget, shown
+from tracked_content import forget
 
 MODEL = "lenet"
 CACHE = Path(".dvc/cache/files/md5")
@@ -117,20 +117,6 @@ def change_lock(stage: str, **changed: Any) -> None:
     content = yaml.safe_load(paths.LOCK.read_text())
     content["stages"][stage] |= changed
     paths.LOCK.write_text(yaml.safe_dump(content))
-
-
-def test_synced_runs_equal_live_ones_field_by_field(repository, warnings) -> None:
-    live = shown(repository.path)
-    assert len(live) == 3
-    forget(Path())
-    shutil.rmtree("data")
-    shutil.rmtree("reports")
-    run_sync(repository)
-    assert counts(warnings()) == [3, 0, 0]
-    assert shown(repository.path) == live
-    assert {run.data.tags["source"] for kind in ("", "-data") for run in repository.runs(kind)} == {"sync"}
-    run_sync(repository)
-    assert counts(warnings()) == [0, 3, 0]
 
 
 def test_a_run_gets_what_it_lacks_and_shows_the_newest_evaluation(repository, warnings) -> None:

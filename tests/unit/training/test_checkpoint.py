@@ -1,9 +1,6 @@
 """A training that was killed resumes as if nothing had happened, from its own checkpoint alone."""
 
-import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,13 +16,18 @@ from mnist_pipeline.training.loop import Dataset, DivergedError, Row, fit
 from mnist_pipeline.training.optimization import TrainingConfig
 from recipes import PLAIN
 
-ROOT = Path(__file__).parents[3]
 CONFIG = replace(PLAIN, epochs=4, batch_size=5, learning_rate=0.02, schedule="linear")
 
 
-class Scaled(nn.Sequential):
+class Network(nn.Sequential):
+    """Everything that a step can leave behind: weights laid out as ours are, statistics, and random layers."""
+
+    def __init__(self) -> None:
+        convolution = nn.Conv2d(1, 3, 3).to(memory_format=torch.channels_last)
+        super().__init__(convolution, nn.BatchNorm2d(3), nn.Dropout(0.2), nn.Flatten(), nn.Linear(12, 2))
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = super().forward(images.float() / 255)
+        result: torch.Tensor = super().forward(images.unsqueeze(1) / 255)
         return result
 
 
@@ -33,7 +35,7 @@ def begin(checkpoint: Checkpoint | None, config: TrainingConfig = CONFIG, **opti
     images = torch.randint(0, 256, (100, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     dataset = Dataset(images, images[:, 0, 0].long() % 2)
     torch.manual_seed(0)
-    return fit(Scaled(nn.Flatten(), nn.Linear(16, 2)), dataset, dataset, config, checkpoint, **options)
+    return fit(Network(), dataset, dataset, config, checkpoint, **options)
 
 
 def kept(folder: Path, **identity: Any) -> Checkpoint:
@@ -50,15 +52,6 @@ def stop_after(checkpoint: Checkpoint, images: int, steps: int = 0) -> None:
 
     with pytest.raises(InterruptedError):
         list(begin(checkpoint, checkpoint_steps=steps, on_progress=stop))
-
-
-def test_a_training_killed_twenty_times_gives_the_same_bytes(tmp_path: Path) -> None:
-    """At random moments, in the middle of steps and of checkpoints; the history is compared too."""
-    command = [sys.executable, str(ROOT / "tests/killed_training.py"), str(tmp_path), "20"]
-    result = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=280).stdout)
-    assert result["killed"] == 20
-    assert result["ended"] >= 1
-    assert result["different"] == 0
 
 
 @pytest.mark.parametrize(("steps", "images", "resumed_at"), [(0, 195, 100), (7, 205, 175), (20, 130, 100)])

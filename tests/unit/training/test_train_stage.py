@@ -11,13 +11,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from mnist_pipeline import paths
 from mnist_pipeline.commands.params_file import with_training
-from mnist_pipeline.data.dataset import Split
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.models.weights import load_classifier
 from mnist_pipeline.params import Params, load_params
@@ -79,15 +77,6 @@ def test_it_writes_weights_history_and_metrics_and_leaves_no_checkpoint(run: Run
     before = paths.weights("lenet").read_bytes()
     train.run(small(), "lenet")
     assert paths.weights("lenet").read_bytes() == before
-
-
-def test_one_epoch_of_200_images_works_with_the_default_parameters(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    few = Split(np.random.default_rng(0).integers(0, 256, (200, 28, 28), np.uint8), np.arange(200, dtype=np.uint8) % 10)
-    monkeypatch.setattr(train, "load_split", lambda folder, split: few)
-    default = load_params(ROOT / "params.yaml").train
-    values = {"epochs": 1, "batch_size": default.model_extra["lenet"].batch_size, "precision": "auto"}
-    train.run(small({"validation_share": default.validation_share}, **values), "lenet")
-    assert len(run.rows) == 1
 
 
 def identity(params: Params | None = None, device: torch.device = CPU, **description: Any) -> str:
