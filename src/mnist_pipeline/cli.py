@@ -76,7 +76,7 @@ def card(model: Model) -> None:
 
 @app.command(rich_help_panel="Data")
 def profile(
-    exact_counts: Annotated[bool, typer.Option("--exact-counts", help="Expect these very class counts.")] = False,
+    exact_counts: Annotated[bool, typer.Option("--exact-counts", help="Expect exactly these class counts.")] = False,
 ) -> None:
     """Write thresholds that the present data/raw meets into its suite."""
     _run("commands.profile", exact_counts)

@@ -28,7 +28,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], std
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
     console = Console(stderr=stderr)
-    console.width = max(console.width, LEAST_WIDTH)
+    if not console.is_terminal:
+        console.width = max(console.width, LEAST_WIDTH)
     console.print(shown)
 
 

@@ -87,7 +87,8 @@ class RunUpdate:
 
 def download(snapshot: Snapshot) -> RunUpdate:
     sizes = {f"bytes/{path.name}": path.stat().st_size for path in (snapshot.root / paths.RAW).iterdir()}
-    return RunUpdate(_texts(snapshot.value("data")), _numbers(sizes))
+    params = {key: snapshot.value(f"data.{key}") for key in ("dataset", "source")}  # no other changes the files
+    return RunUpdate(params, _numbers(sizes))
 
 
 def validation(snapshot: Snapshot, facts: Mapping[str, Any], data_docs: Path | None = None) -> RunUpdate:
