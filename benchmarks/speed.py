@@ -276,8 +276,9 @@ def pipeline() -> dict[str, Any]:
 def tracking(model: str) -> dict[str, float]:
     """Seconds of the train stage with MLflow and without, in turns, in a clone; few epochs, for they cost no more."""
     with clone_of_this() as clone:
-        (clone / "data").mkdir(exist_ok=True)
-        (clone / "data/raw").symlink_to(paths.RAW.resolve())
+        for place in (paths.RAW, paths.VALIDATION):
+            (clone / place).parent.mkdir(exist_ok=True)
+            (clone / place).symlink_to(place.resolve())
         write_values(f"train.{model}", {"epochs": TRACKED_EPOCHS}, clone / "params.yaml")
 
         def train(*option: str) -> float:

@@ -13,7 +13,7 @@ import torch
 from mnist_pipeline import console, paths
 from mnist_pipeline.data.dataset import Split, load_label_names, load_split, pixel_statistics, validation_split
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import check_writable, write_json, write_text
+from mnist_pipeline.files import check_writable, read_json, write_json, write_text
 from mnist_pipeline.formats import directory_digest, files_digest
 from mnist_pipeline.models.build import build
 from mnist_pipeline.models.classifier import Classifier
@@ -29,16 +29,24 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def run(params: Params, model: str) -> None:
-    """Write the weights, the history and the metrics of `model`, and its MLflow run."""
+    """Write the weights, the history and the metrics of `model`, and its MLflow run.
+
+    Raises:
+        PipelineError: the data did not pass validation, or cannot be trained on.
+    """
     device = choose_device("train.device", params.train.device)
     if params.train.processes > 1 and not distributed.is_launched():
         distributed.launch(params.train.processes, device, str(PACKAGE), "train", model)
         return
     with distributed.process_group(device) as device:
         if distributed.world_size() != params.train.processes:
-            counts = f"{params.train.processes}, but torchrun started {distributed.world_size()}"
+            counts = f"{params.train.processes}, but {distributed.world_size()} were started"
             raise PipelineError(f"train.processes = {counts}: make them equal")
         training = prepare(params, model, device)
+        verdict = read_json(paths.VERDICT) if paths.VERDICT.exists() else {}
+        if verdict.get("data_md5") != training.description.data_md5:
+            fix = "run mnist-pipeline validate, or dvc repro"
+            raise PipelineError(f"{paths.RAW}: not the data that passed validation: {fix}")
         # DVC runs an experiment in a copy of the repository, which does not outlive it
         folder = Path(os.environ.get("DVC_ROOT") or ".") / paths.CHECKPOINTS
         checkpoint = Checkpoint(folder, checkpoint_identity(params, training, device), console.warn)
