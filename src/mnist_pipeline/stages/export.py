@@ -31,8 +31,8 @@ def run(params: Params, model: str) -> None:
     make_deterministic()
     classifier, description = load_classifier(paths.weights(model))
     train, test = load_split(paths.RAW, "train"), load_split(paths.RAW, "test")
-    trained, held_back = validation_split(train.labels, params.train.validation_share, params.train.seed)
-    validation = train.take(held_back)
+    train_indices, validation_indices = validation_split(train.labels, params.train.validation_share, params.train.seed)
+    validation = train.take(validation_indices)
     with fresh_folder(paths.int8(model).parent):  # DVC expects it, also where INT8 is not shipped
         paths.onnx(model).unlink(missing_ok=True)
 
@@ -51,7 +51,7 @@ def run(params: Params, model: str) -> None:
         )
 
     # The validation set decides whether INT8 is shipped; the test set measures it
-    int8 = to_int8(network, train.take(trained).images, params.export.calibration_images)
+    int8 = to_int8(network, train.take(train_indices).images, params.export.calibration_images)
     int8_content = to_bytes(int8)
     int8_session = open_session(int8_content)
     int8_logits, float32_logits = (logits(each, validation.images) for each in (int8_session, session))
