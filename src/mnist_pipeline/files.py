@@ -19,10 +19,10 @@ from mnist_pipeline.formats import csv_text, json_text
 if TYPE_CHECKING:
     import pandas as pd
 
-LARGEST_FILE = 2**31
-"""Bytes that `read_regular` reads at most, unless it is given another limit."""
+LARGEST_FILE = 2**31  # bytes that are read at most, unless another limit is given
+MAKE = "run dvc repro, or dvc pull"
+# To open a FIFO would else wait for its writer; Windows has no such flag, and needs the second
 NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""To open a FIFO would else wait for its writer; Windows has no such flag, and needs the second."""
 
 
 @contextmanager
@@ -110,11 +110,7 @@ def read_json(source: Path) -> dict[str, Any]:
         PipelineError: the file is missing or holds something else.
     """
     try:
-        content = json.loads(read_regular(source))
-    except FileNotFoundError as error:
-        raise PipelineError(f"{source}: missing: run dvc repro, or dvc pull") from error
-    except OSError as error:
-        raise PipelineError(f"{source}: cannot be read: {error.strerror or error}") from error
+        content = json.loads(read_file(source, MAKE))
     except (ValueError, RecursionError) as error:
         raise PipelineError(f"{source}: not JSON ({one_line(error)}): run dvc checkout, or dvc repro") from error
     if not isinstance(content, dict):
@@ -130,13 +126,24 @@ def read_table(source: Path, columns: Mapping[str, type]) -> "pd.DataFrame":
     """
     import pandas as pd
 
+    content = BytesIO(read_file(source, MAKE))
     try:
-        content = BytesIO(read_regular(source))
         return pd.read_csv(content, usecols=list(columns), dtype=dict(columns), keep_default_na=False)
-    except FileNotFoundError as error:
-        raise PipelineError(f"{source}: missing: run dvc repro, or dvc pull") from error
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+    except ValueError as error:  # pandas' own errors are ValueErrors
         raise PipelineError(f"{source}: not the table of a stage ({one_line(error)}): run dvc checkout") from error
+
+
+def read_file(source: Path, advice: str, most: int = LARGEST_FILE) -> bytes:
+    """What `read_regular` reads.
+
+    Raises:
+        PipelineError: it cannot be read, and what to do then: `advice`.
+    """
+    try:
+        return read_regular(source, most)
+    except OSError as error:
+        problem = "missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
+        raise PipelineError(f"{source}: {problem}: {advice}") from error
 
 
 def read_regular(source: Path, most: int = LARGEST_FILE) -> bytes:

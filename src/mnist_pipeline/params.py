@@ -14,15 +14,12 @@ from ruamel.yaml.error import YAMLError
 from mnist_pipeline import paths
 from mnist_pipeline.data.catalog import DatasetName
 from mnist_pipeline.errors import PipelineError, one_line
-from mnist_pipeline.files import read_regular
+from mnist_pipeline.files import read_file
 
-LARGEST = 10**6
-"""Bytes of a YAML file that a person writes."""
+LARGEST = 10**6  # bytes of a YAML file that a person writes
 Checked = TypeVar("Checked", bound=BaseModel)
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
-
-
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -182,10 +179,9 @@ def read_yaml(path: Path) -> Any:
     Raises:
         PipelineError: the file is missing or is not YAML.
     """
+    content = read_file(path, "run this in the root of the repository", LARGEST)
     try:
-        return YAML(typ="safe").load(read_regular(path, LARGEST).decode())
-    except OSError as error:
-        raise PipelineError(f"{path}: {error.strerror}: run this in the root of the repository") from error
+        return YAML(typ="safe").load(content.decode())
     except UnicodeDecodeError as error:
         raise PipelineError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8") from error
     except (YAMLError, ValueError, RecursionError) as error:  # a number of 5,000 digits, 3,000 nested maps

@@ -86,8 +86,6 @@ def _network(name: str | None) -> Network:
             return open_network(registry.fetch_network(registry.find_address(name), Path(folder)))
     model = name or params.models[0]
     params.training(model)
-    if not paths.onnx(model).exists():
-        raise PipelineError(f"{paths.onnx(model)}: missing: run dvc repro, or dvc pull")
     return open_network(paths.onnx(model))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import read_regular
+from mnist_pipeline.files import read_file
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 TRAIN_LABELS = "train-labels-idx1-ubyte"
@@ -50,11 +50,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     Raises:
         PipelineError: the file is missing or is not such a file.
     """
-    try:
-        content = read_regular(path, LARGEST_FILE)
-    except OSError as error:
-        raise PipelineError(f"{path}: {error.strerror}: run the download stage") from error
-    return parse_idx(content, str(path))
+    return parse_idx(read_file(path, "run the download stage", LARGEST_FILE), str(path))
 
 
 def format_idx(array: NDArray[np.uint8]) -> bytes:

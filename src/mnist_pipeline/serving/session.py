@@ -15,7 +15,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime 1.32 writes a
 import onnxruntime
 
 from mnist_pipeline.errors import PipelineError, one_line
-from mnist_pipeline.files import read_regular
+from mnist_pipeline.files import read_file
 
 OLDEST_ONNXRUNTIME = "1.15.0"  # the first that runs on Python 3.11; `tests/system` runs the networks in it
 BATCH_SIZE = 1000
@@ -106,10 +106,7 @@ def open_network(path: Path) -> Network:
     Raises:
         PipelineError: the file cannot be read, or holds something else.
     """
-    try:
-        content = read_regular(path)
-    except OSError as error:
-        raise PipelineError(f"{path}: cannot be read: {error.strerror}") from error
+    content = read_file(path, "run dvc repro, or dvc pull")
     try:
         session = open_session(content)
         metadata = Metadata.model_validate(session.get_modelmeta().custom_metadata_map)

@@ -96,7 +96,7 @@ def test_one_epoch_of_200_images_works_with_the_default_parameters(run: Run, mon
 @pytest.mark.parametrize("change", [paths.VERDICT.unlink, lambda: (paths.RAW / "more").touch()], ids=["none", "other"])
 def test_data_that_did_not_pass_validation_train_nothing(run: Run, change: Callable[[], object]) -> None:
     change()
-    with pytest.raises(PipelineError, match="^data/raw: not the data that passed validation: run mnist-pipeline val"):
+    with pytest.raises(PipelineError, match=r"^data/raw: not the data that passed validation: run mnist-pipeline val"):
         train.run(small(), "lenet")
     assert not run.rows
     assert not paths.CHECKPOINTS.exists()
