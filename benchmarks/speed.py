@@ -29,13 +29,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.profiler import profile
+from torch.utils.data import TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from mnist_pipeline import paths
 from mnist_pipeline.commands.params_file import write_values
-from mnist_pipeline.stages.train import Training
+from mnist_pipeline.stages.train import PreparedTraining
 from mnist_pipeline.training.devices import choose_device, choose_precision
-from mnist_pipeline.training.loop import Dataset
 from recipe import CPU, TUTORIAL, training_of
 from report import instructions, most_memory, processor, write_in_pages
 from rivals import EPOCHS, IMAGES
@@ -110,9 +110,9 @@ def in_a_process(*command: str, environment: Mapping[str, str | None] | None = N
     return json.loads(subprocess.run(script, env=kept, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
-def with_images(training: Training, indices: torch.Tensor) -> Training:
-    images, labels = training.train.images[indices], training.train.labels[indices]
-    return replace(training, train=Dataset(images, labels), validation=Dataset(images[:1], labels[:1]))
+def with_images(training: PreparedTraining, indices: torch.Tensor) -> PreparedTraining:
+    images, labels = training.train[indices]
+    return replace(training, train=TensorDataset(images, labels), validation=TensorDataset(images[:1], labels[:1]))
 
 
 # The loop: images a second
@@ -142,22 +142,23 @@ def rate(model: str, precision: str) -> float:
 def bare(model: str, precision: str) -> float:
     """Images a second of a loop that does nothing: forward and backward of one batch that is ready, no optimiser."""
     training = training_of(model, TUTORIAL | {"precision": precision})
-    config, network = training.config, training.classifier.network
-    batch = with_images(training, torch.arange(config.batch_size)).train
-    ready = Dataset(batch.images.unsqueeze(1) / 255, batch.labels)
+    batch_size, network = training.settings.batch_size, training.classifier.network
+    images, labels = with_images(training, torch.arange(batch_size)).train.tensors
+    ready = TensorDataset(images.unsqueeze(1) / 255, labels)
 
     def steps() -> None:
-        for _ in range(IMAGES // config.batch_size):
+        for _ in range(IMAGES // batch_size):
             network.zero_grad()
-            _forward_and_backward(network, ready, config.precision)
+            _forward_and_backward(network, ready, training.precision)
 
     steps()
     return IMAGES / statistics.median([seconds(steps) for _ in range(REPEATS)])
 
 
-def _forward_and_backward(network: nn.Module, batch: Dataset, precision: torch.dtype) -> None:
-    with torch.autocast(batch.images.device.type, precision, enabled=precision != torch.float32):
-        loss = functional.cross_entropy(network(batch.images), batch.labels)
+def _forward_and_backward(network: nn.Module, batch: TensorDataset, precision: torch.dtype) -> None:
+    images, labels = batch.tensors
+    with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
+        loss = functional.cross_entropy(network(images), labels)
     loss.backward()
 
 
@@ -186,7 +187,7 @@ def waiting(model: str) -> dict[str, float]:
 def operations(model: str) -> dict[str, float]:
     """Where the time of a step with the default parameters goes, on one thread: shares by kind of operation."""
     training = training_of(model, {"epochs": 2})
-    training = with_images(training, torch.arange(40 * training.config.batch_size))
+    training = with_images(training, torch.arange(40 * training.settings.batch_size))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with profile() as watched:
@@ -202,10 +203,10 @@ def operations(model: str) -> dict[str, float]:
 def compiled(model: str) -> dict[str, float]:
     """Milliseconds of a step, but for the optimiser's, with torch.compile and without, when it is compiled."""
     training = training_of(model, {})
-    batch = with_images(training, torch.arange(training.config.batch_size)).train
+    batch = with_images(training, torch.arange(training.settings.batch_size)).train
 
     def milliseconds(network: nn.Module) -> float:
-        step = partial(_forward_and_backward, network, batch, training.config.precision)
+        step = partial(_forward_and_backward, network, batch, training.precision)
         return 1000 * seconds(lambda: [step() for _ in range(30)]) / 30
 
     fast: nn.Module = torch.compile(training.classifier)
@@ -247,8 +248,8 @@ def grow(model: str, size: str) -> dict[str, float]:
     training = with_images(training, torch.arange(int(size)) % len(training.train))
     epochs = training.fit()
     next(epochs)  # the first step of a process also chooses kernels
-    spent, data = seconds(lambda: next(epochs)), training.train
-    return {"seconds": spent, "peak_bytes": most_memory(), "data_bytes": data.images.nbytes + data.labels.nbytes}
+    spent, data_bytes = seconds(lambda: next(epochs)), sum(tensor.nbytes for tensor in training.train.tensors)
+    return {"seconds": spent, "peak_bytes": most_memory(), "data_bytes": data_bytes}
 
 
 # The whole pipeline

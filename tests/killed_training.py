@@ -12,17 +12,17 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
 from mnist_pipeline.training.checkpoint import Checkpoint
 from mnist_pipeline.training.devices import make_deterministic
-from mnist_pipeline.training.loop import Dataset, fit
-from recipes import PLAIN
+from mnist_pipeline.training.loop import fit
+from recipes import plain
 
 LONGEST = 0.1
 """Seconds from a training's first checkpoint to its death, at most; in them it goes on and writes some more."""
@@ -47,12 +47,12 @@ def train(folder: Path, target: Path) -> None:
     torch.set_num_threads(1)
     make_deterministic(1)
     images = torch.randint(0, 256, (500, 28, 28), dtype=torch.uint8)
-    dataset = Dataset(images, images[:, 14, 14].long() % 10)
+    dataset = TensorDataset(images, images[:, 14, 14].long() % 10)
     augmentation = {"rotation": 9, "scale": 0.1, "shear": 5, "translation": 1, "elastic": 0.5, "final_strength": 0.4}
-    config = replace(PLAIN, epochs=4, batch_size=20, label_smoothing=0.1, ema_decay=0.9, augmentation=augmentation)
+    settings = plain(epochs=4, batch_size=20, label_smoothing=0.1, ema_decay=0.9, augmentation=augmentation)
     network = Network()
     checkpoint = Checkpoint(folder, {}, warn=print)
-    history = list(fit(network, dataset, dataset, config, checkpoint, checkpoint_steps=7))
+    history = list(fit(network, dataset, dataset, settings, 1, checkpoint=checkpoint, checkpoint_steps=7))
     numbers = torch.tensor([list(row.values()) for row in history], dtype=torch.float64)
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     target.write_bytes(save({**weights, "history": numbers}))

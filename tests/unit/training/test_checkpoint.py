@@ -6,21 +6,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
+from mnist_pipeline.params import Training
 from mnist_pipeline.training.checkpoint import KEPT_SECONDS, Checkpoint
-from mnist_pipeline.training.loop import Dataset, DivergedError, Row, fit
-from mnist_pipeline.training.optimization import TrainingConfig
-from recipes import PLAIN
+from mnist_pipeline.training.loop import DivergedError, EpochMetrics, fit
+from recipes import plain
 
 ROOT = Path(__file__).parents[3]
-CONFIG = replace(PLAIN, epochs=4, batch_size=5, learning_rate=0.02, schedule="linear")
+SETTINGS = plain(epochs=4, batch_size=5, learning_rate=0.02, schedule="linear")
 
 
 class Scaled(nn.Sequential):
@@ -29,11 +29,11 @@ class Scaled(nn.Sequential):
         return result
 
 
-def begin(checkpoint: Checkpoint | None, config: TrainingConfig = CONFIG, **options: Any) -> Iterator[Row]:
+def begin(checkpoint: Checkpoint | None, settings: Training = SETTINGS, **options: Any) -> Iterator[EpochMetrics]:
     images = torch.randint(0, 256, (100, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    dataset = Dataset(images, images[:, 0, 0].long() % 2)
+    dataset = TensorDataset(images, images[:, 0, 0].long() % 2)
     torch.manual_seed(0)
-    return fit(Scaled(nn.Flatten(), nn.Linear(16, 2)), dataset, dataset, config, checkpoint, **options)
+    return fit(Scaled(nn.Flatten(), nn.Linear(16, 2)), dataset, dataset, settings, 1, checkpoint=checkpoint, **options)
 
 
 def kept(folder: Path, **identity: Any) -> Checkpoint:
@@ -108,7 +108,8 @@ def test_a_checkpoint_that_cannot_be_written_is_reported_once_and_ends_nothing(t
 
 
 def test_a_diverged_training_ends_the_same_way_when_it_is_resumed(tmp_path: Path) -> None:
-    wild = replace(CONFIG, optimizer="sgd", learning_rate=1e38, warmup=0.0, schedule="constant")
+    changes = {"optimizer": "sgd", "learning_rate": 1e38, "warmup": 0.0, "schedule": "constant"}
+    wild = SETTINGS.model_copy(update=changes)
     ends = []
     for checkpoint in (None, kept(tmp_path), kept(tmp_path)):
         with pytest.raises(DivergedError) as raised:
@@ -137,9 +138,9 @@ def test_only_old_checkpoints_are_removed_whatever_their_number(tmp_path: Path) 
 def test_weights_without_an_average_and_an_optimizer_without_memory_resume_too(
     tmp_path: Path, values: dict[str, Any]
 ) -> None:
-    config = replace(CONFIG, **values)
-    undisturbed = list(begin(None, config))
-    interrupted = begin(kept(tmp_path), config)
+    settings = SETTINGS.model_copy(update=values)
+    undisturbed = list(begin(None, settings))
+    interrupted = begin(kept(tmp_path), settings)
     next(interrupted)
     interrupted.close()
-    assert list(begin(kept(tmp_path), config)) == undisturbed
+    assert list(begin(kept(tmp_path), settings)) == undisturbed

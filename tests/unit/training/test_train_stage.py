@@ -25,7 +25,7 @@ from mnist_pipeline.models.weights import load_classifier
 from mnist_pipeline.params import Params, load_params
 from mnist_pipeline.stages import train
 from mnist_pipeline.training import distributed
-from mnist_pipeline.training.loop import Row
+from mnist_pipeline.training.loop import EpochMetrics
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 
 class Run:
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[EpochMetrics] = []
         self.completed = False
 
     @contextmanager
