@@ -74,8 +74,7 @@ class PreparedTraining:
 
     def fit(self, **options: Any) -> Iterator[EpochMetrics]:
         """Train the classifier; see `training.loop.fit`."""
-        how = {"settings": self.settings, "seed": self.seed, "precision": self.precision}
-        return fit(self.classifier, self.train, self.validation, **how, **options)
+        return fit(self.classifier, self.train, self.validation, self.settings, self.seed, self.precision, **options)
 
 
 def prepare(params: Params, model: str, device: torch.device) -> PreparedTraining:
