@@ -1,6 +1,7 @@
 """Files written whole or not at all, and read only where they are what they should be.
 
-What is written is decided elsewhere (`formats`), so a change here changes no output.
+What is written is decided elsewhere (`formats`), so a change here changes no output. What cannot be read or written
+raises a `PipelineError` that names the file and what to do, but for `read_regular`.
 """
 
 import json
@@ -30,9 +31,6 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside `target`, synced and renamed onto it when the block ends without an error.
 
     It has the permissions that the user's umask gives to new files.
-
-    Raises:
-        PipelineError: it cannot be written.
     """
     try:
         temporary = _temporary(target)
@@ -52,11 +50,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def fresh_folder(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target`, which takes its place when the block ends without an error.
-
-    Raises:
-        PipelineError: it cannot be written.
-    """
+    """An empty folder beside `target`, which takes its place when the block ends without an error."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
@@ -75,11 +69,7 @@ def fresh_folder(target: Path) -> Iterator[Path]:
 
 
 def check_writable(target: Path) -> None:
-    """Finds out before long work whether its result can be written.
-
-    Raises:
-        PipelineError: it cannot.
-    """
+    """Find out before long work whether its result can be written."""
     try:
         _temporary(target).unlink()
     except OSError as error:
@@ -104,11 +94,7 @@ def write_table(target: Path, table: "pd.DataFrame", float_format: str) -> None:
 
 
 def read_json(source: Path) -> dict[str, Any]:
-    """The object in a JSON file that a stage wrote.
-
-    Raises:
-        PipelineError: the file is missing or holds something else.
-    """
+    """The object in a JSON file that a stage wrote."""
     try:
         content = json.loads(read_file(source, MAKE))
     except (ValueError, RecursionError) as error:
@@ -119,11 +105,7 @@ def read_json(source: Path) -> dict[str, Any]:
 
 
 def read_table(source: Path, columns: Mapping[str, type]) -> "pd.DataFrame":
-    """Some columns, with their types, of a CSV file that a stage wrote.
-
-    Raises:
-        PipelineError: the file is missing or holds something else.
-    """
+    """Some columns, with their types, of a CSV file that a stage wrote."""
     import pandas as pd
 
     content = BytesIO(read_file(source, MAKE))
@@ -134,11 +116,7 @@ def read_table(source: Path, columns: Mapping[str, type]) -> "pd.DataFrame":
 
 
 def read_file(source: Path, advice: str, most: int = LARGEST_FILE) -> bytes:
-    """What `read_regular` reads.
-
-    Raises:
-        PipelineError: it cannot be read, and what to do then: `advice`.
-    """
+    """What `read_regular` reads; where it cannot, the error ends with `advice`."""
     try:
         return read_regular(source, most)
     except OSError as error:

@@ -1,7 +1,7 @@
 """`params.yaml` as strict, frozen models: an unknown key or a wrong value ends a stage before it starts.
 
-`docs/parameters.md` describes each key. Nothing here has a default or converts a value, so the values that DVC tracks
-decide everything, and no stage depends on this module.
+`docs/parameters.md` describes each key; what is wrong in a file is a `PipelineError` that names it. Nothing here has a
+default or converts a value, so the values that DVC tracks decide everything, and no stage depends on this module.
 """
 
 from pathlib import Path
@@ -153,11 +153,7 @@ class Params(Section):
         return self
 
     def training(self, model: str) -> Training:
-        """The section `train.<model>`.
-
-        Raises:
-            PipelineError: there is none.
-        """
+        """The section `train.<model>`."""
         sections: dict[str, Training] = self.train.model_extra or {}
         if model not in sections:
             raise PipelineError(f"{model}: no such model in {paths.PARAMS}; expected one of {', '.join(sections)}")
@@ -165,20 +161,12 @@ class Params(Section):
 
 
 def load_params(path: Path = paths.PARAMS) -> Params:
-    """Reads and checks the parameters.
-
-    Raises:
-        PipelineError: the file is missing, is not YAML, or a key is unknown, missing or out of range.
-    """
+    """Read and check the parameters."""
     return checked(Params, read_yaml(path), path)
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds, unchecked.
-
-    Raises:
-        PipelineError: the file is missing or is not YAML.
-    """
+    """What a YAML file holds, unchecked."""
     content = read_file(path, "run this in the root of the repository", LARGEST)
     try:
         return YAML(typ="safe").load(content.decode())
@@ -189,11 +177,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def checked(schema: type[Checked], content: Any, path: Path) -> Checked:
-    """What stands in a file, checked.
-
-    Raises:
-        PipelineError: a key is unknown, missing or out of range.
-    """
+    """What stands in a file, checked."""
     try:
         return schema.model_validate(content)
     except ValidationError as error:

@@ -22,11 +22,7 @@ BATCH_SIZE = 100  # pictures in memory at once; what is predicted of them is pri
 
 
 def run(names: Sequence[str], model: str | None, as_json: bool) -> None:
-    """Print a prediction for each picture, and one line for each that cannot be read, as it goes.
-
-    Raises:
-        PipelineError: the model cannot be read, or a picture could not be, after all others are predicted.
-    """
+    """Print a prediction for each picture, and one line for each that cannot be read, as it goes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a label or a file's name may have letters that the terminal lacks
     failures: list[str] = []
@@ -70,11 +66,7 @@ def _report(failure: str, failures: list[str]) -> None:
 
 
 def _network(name: str | None) -> Network:
-    """The network in a file, in MLflow's registry, or of a model of `params.yaml`; by default the first of these.
-
-    Raises:
-        PipelineError: there is no such model.
-    """
+    """The network in a file, in MLflow's registry, or of a model of `params.yaml`; by default the first of these."""
     if name is not None and name.endswith(".onnx"):
         return open_network(Path(name))
     params = load_params()

@@ -1,4 +1,7 @@
-"""The IDX files of MNIST (http://yann.lecun.com/exdb/mnist/): unsigned bytes behind a big-endian header."""
+"""The IDX files of MNIST (http://yann.lecun.com/exdb/mnist/): unsigned bytes behind a big-endian header.
+
+What is no such file is a `PipelineError`.
+"""
 
 import math
 import struct
@@ -21,11 +24,7 @@ LARGEST_FILE = 2**30  # bytes that a file may have at most, compressed or not
 
 
 def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
-    """The array that IDX bytes hold, read-only; an error message calls them `name`.
-
-    Raises:
-        PipelineError: the magic number, the element type, the shape or the length is wrong.
-    """
+    """The array that IDX bytes hold, read-only; an error message calls them `name`."""
     if len(content) < 4 or content[:2] != b"\0\0":
         raise PipelineError(f"{name}: not an IDX file: it starts with {content[:4]!r}, expected two zero bytes")
     element_type, dimensions = content[2], content[3]
@@ -45,11 +44,7 @@ def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array in an IDX file of unsigned bytes, read-only, of the shape in its header.
-
-    Raises:
-        PipelineError: the file is missing or is not such a file.
-    """
+    """The array in an IDX file of unsigned bytes, read-only, of the shape in its header."""
     return parse_idx(read_file(path, "run the download stage", LARGEST_FILE), str(path))
 
 

@@ -19,11 +19,7 @@ from mnist_pipeline.params import Params
 
 
 def run(params: Params, model: str) -> None:
-    """Write the card as Markdown and as a page with its pictures in it, and add both to the run of `model` in MLflow.
-
-    Raises:
-        PipelineError: a report is missing.
-    """
+    """Write the card as Markdown and as a page with its pictures, and add both to the run of `model` in MLflow."""
     from mnist_pipeline.tracking.publish import publish
 
     evaluation = paths.report("evaluate", model)

@@ -16,11 +16,7 @@ from mnist_pipeline.params import Params
 
 
 def run(params: Params) -> None:
-    """Write what the predictions of all models show together, and publish it.
-
-    Raises:
-        PipelineError: predictions are missing, not of the same images as the others', or of a model not in `models`.
-    """
+    """Write what the predictions of all models show together, and publish it."""
     from mnist_pipeline.tracking.publish import publish
 
     images = load_split(paths.RAW, "test").images

@@ -22,8 +22,7 @@ from mnist_pipeline.training.devices import make_deterministic
 def run(params: Params, model: str) -> None:
     """Write the ONNX files of `model` and its reports, and publish them with the latencies.
 
-    Raises:
-        PipelineError: onnxruntime and PyTorch disagree; then there is no ONNX file, not even an older one.
+    Where onnxruntime and PyTorch disagree there is no ONNX file, not even an older one.
     """
     from mnist_pipeline.tracking.publish import publish
 

@@ -29,11 +29,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def run(params: Params, model: str) -> None:
-    """Write the weights, the history and the metrics of `model`, and its MLflow run.
-
-    Raises:
-        PipelineError: the data did not pass validation, or cannot be trained on.
-    """
+    """Write the weights, the history and the metrics of `model`, and its MLflow run."""
     device = choose_device("train.device", params.train.device)
     if params.train.processes > 1 and not distributed.is_launched():
         distributed.launch(params.train.processes, device, str(PACKAGE), "train", model)

@@ -1,6 +1,7 @@
 """Check `data/raw` against its suite; the verdict, on which training depends, is written only where the data pass."""
 
 import shutil
+from dataclasses import astuple
 
 import pandas as pd
 
@@ -19,16 +20,11 @@ FACTS = paths.VALIDATION / "facts.json"
 CLASS_COUNTS = paths.VALIDATION / "class_counts.csv"
 STATISTICS = paths.VALIDATION / "statistics.csv"
 COLUMNS = ("of", "column", "expected", "observed", "images", "first of them")
-SHOWN = 12
-"""Rows of the table of failures at most: where every class has a wrong count, the first are enough."""
+SHOWN = 12  # failures at most: where every class has a wrong count, the first are enough
 
 
 def run(params: Params) -> None:
-    """Check the data, log the outcome to MLflow, and write the verdict and the reports where the data pass.
-
-    Raises:
-        PipelineError: an expectation is not met, or a file cannot be read or written.
-    """
+    """Check the data, log the outcome to MLflow, and write the verdict and the reports where the data pass."""
     from mnist_pipeline.tracking.publish import publish_validation
 
     path = suite_path(params)
@@ -53,17 +49,11 @@ def run(params: Params) -> None:
         raise PipelineError(f"{where}: cannot be written: {error.strerror or error}: fix that and run again") from error
     if failures:
         publish_validation(params, False, facts, paths.DATA_DOCS)
-        rows = [
-            (
-                failure.table,
-                failure.column,
-                failure.expected,
-                failure.observed,
-                "" if failure.count is None else f"{failure.count:,}",
-                ", ".join(map(str, failure.examples)),
-            )
-            for failure in failures[:SHOWN]
-        ]
+        rows = []
+        for failure in failures[:SHOWN]:
+            table, column, expected, observed, count, examples = astuple(failure)
+            images = "" if count is None else f"{count:,}"
+            rows.append((table, column, expected, observed, images, ", ".join(map(str, examples))))
         console.table("Data validation failed", COLUMNS, rows)
         if len(failures) > SHOWN:
             console.info(f"and {len(failures) - SHOWN} more")

@@ -32,8 +32,8 @@ class Failure:
     fact of the whole set has neither.
     """
 
-    column: str
     table: str
+    column: str
     expected: str
     observed: str
     count: int | None
@@ -141,8 +141,8 @@ def _failure(table: str, result: ExpectationValidationResult) -> Failure:
     texts = dict.fromkeys(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
     of_images = table != WHOLE_SET
     return Failure(
-        column=column,
         table=table,
+        column=column,
         expected=_expected(config.type, config.kwargs),
         observed=", ".join(list(texts)[:VALUES]),
         count=details["unexpected_count"] if of_images else None,
