@@ -119,11 +119,7 @@ def _decompress(archive: bytes, name: str) -> bytes:
 
 
 def verify_file(name: str, content: bytes, dataset: DatasetName) -> None:
-    """Check one file: its SHA-256 where that is known, and its format and shape.
-
-    Raises:
-        SourceError: it is another file, or a damaged one.
-    """
+    """Check the SHA-256 of one file, where that is known, and its format and shape; raise a `SourceError`."""
     expected = DATASETS[dataset].sha256
     found = hashlib.sha256(content).hexdigest()
     if expected and found != expected[name]:

@@ -51,8 +51,7 @@ def save_weights(path: Path, network: nn.Module, description: Description) -> No
 def load_classifier(path: Path) -> tuple[Classifier, Description]:
     """The trained classifier in a weights file, on the CPU and in evaluation mode.
 
-    Raises:
-        PipelineError: the file is missing, damaged, or was not written by `save_weights`, or a weight is not finite.
+    A file that `save_weights` has not written so, and a weight that is not finite, are a `PipelineError`.
     """
     content = read_file(path, "run the train stage first")
     try:

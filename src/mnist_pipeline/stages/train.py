@@ -74,11 +74,7 @@ class PreparedTraining:
 
 
 def prepare(params: Params, model: str, device: torch.device) -> PreparedTraining:
-    """Load and split the data, and build the model; seed all that is random.
-
-    Raises:
-        PipelineError: the data cannot be read or split, or the model cannot be built.
-    """
+    """Load and split the data, and build the model; seed all that is random."""
     seed, settings = params.train.seed, params.training(model)
     make_deterministic(seed)
     split = load_split(paths.RAW, "train")
@@ -164,11 +160,7 @@ def checkpoint_identity(params: Params, training: PreparedTraining, device: torc
 
 
 def training_code_digest(model: str) -> str:
-    """Digest of the code that the weights of `model` depend on: the dependencies in `src` of its stage in dvc.yaml.
-
-    Raises:
-        PipelineError: dvc.yaml has no such stage.
-    """
+    """Digest of the code that the weights of `model` depend on: the dependencies in `src` of its stage in dvc.yaml."""
     try:
         deps = [str(dep) for dep in read_yaml(paths.PIPELINE)["stages"]["train"]["deps"]]
     except (KeyError, TypeError) as error:

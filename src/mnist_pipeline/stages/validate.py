@@ -16,9 +16,6 @@ from mnist_pipeline.validation.expectations import check
 from mnist_pipeline.validation.statistics import image_tables, statistics, whole_set_facts
 from mnist_pipeline.validation.suite import load_suite, suite_path
 
-FACTS = paths.VALIDATION / "facts.json"
-CLASS_COUNTS = paths.VALIDATION / "class_counts.csv"
-STATISTICS = paths.VALIDATION / "statistics.csv"
 COLUMNS = ("of", "column", "expected", "observed", "images", "first of them")
 SHOWN = 12  # failures at most: where every class has a wrong count, the first are enough
 
@@ -29,8 +26,8 @@ def run(params: Params) -> None:
 
     path = suite_path(params)
     suite = load_suite(path)
-    for report in (paths.VERDICT, FACTS, CLASS_COUNTS, STATISTICS):
-        report.unlink(missing_ok=True)  # what passed before must not stand for what fails now
+    for report in ("verdict.json", "facts.json", "class_counts.csv", "statistics.csv"):
+        (paths.VALIDATION / report).unlink(missing_ok=True)  # what passed before must not stand for what fails now
     shutil.rmtree(paths.DATA_DOCS, ignore_errors=True)
     try:
         splits = {split: load_split(paths.RAW, split) for split in SPLIT_FILES}
@@ -63,9 +60,9 @@ def run(params: Params) -> None:
             "also with the failed run in MLflow (make ui)"
         )
     counts = [(split, label, count) for split in SPLIT_FILES for label, count in facts[split]["count"].items()]
-    write_table(CLASS_COUNTS, pd.DataFrame(counts, columns=["split", "label", "count"]), "%d")
-    write_table(STATISTICS, statistics(tables).round(4), "%s")
-    write_json(FACTS, {"suite": path.stem, "expectations": expectations, "facts": facts})
+    write_table(paths.VALIDATION / "class_counts.csv", pd.DataFrame(counts, columns=["split", "label", "count"]), "%d")
+    write_table(paths.VALIDATION / "statistics.csv", statistics(tables).round(4), "%s")
+    write_json(paths.VALIDATION / "facts.json", {"suite": path.stem, "expectations": expectations, "facts": facts})
     shapes = {split: list(images.images.shape) for split, images in splits.items()}
     write_json(paths.VERDICT, {"passed": True, "data_md5": directory_digest(paths.RAW), "images": shapes})
     console.info(f"validate: all {expectations} expectations of {path} are met")

@@ -61,10 +61,8 @@ def fit(
 
     A checkpoint is kept every `checkpoint_steps` steps, or each epoch where that is 0. Where `checkpoint` has one, the
     training resumes there, and first yields the epochs before it. `on_progress` gets the number of images done.
-    Several processes hold the same data and share each batch; all of them end with the same weights.
-
-    Raises:
-        DivergedError: the loss is no longer a number.
+    Several processes hold the same data and share each batch; all of them end with the same weights. Where the loss is
+    no longer a number, they end with a `DivergedError`.
     """
     train_images, train_labels = train.tensors
     device = train_labels.device
