@@ -27,58 +27,47 @@ NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target`, synced and renamed onto it when the block ends without an error.
-
-    It has the permissions that the user's umask gives to new files.
-    """
+def _folder_beside(target: Path) -> Iterator[Path]:
+    """An empty folder on the same disk, to make `target` in; an `OSError` in the block is one of writing it."""
     try:
-        temporary = _temporary(target)
-        try:
-            yield temporary
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())  # else a power cut can leave an empty file under the final name
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+            yield Path(folder)
     except OSError as error:
-        raise _cannot_write(target, error) from error
+        reason = error.strerror or error
+        raise PipelineError(f"{target}: cannot be written: {reason}: fix that and run again") from error
 
 
 @contextmanager
 def fresh_folder(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target`, which takes its place when the block ends without an error."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
-            new, old = Path(beside) / "new", Path(beside) / "old"
-            new.mkdir()
-            yield new
-            if os.path.lexists(target):  # also a link that leads nowhere
-                target.rename(old)
-            try:
-                new.rename(target)
-            finally:
-                if os.path.lexists(old) and not os.path.lexists(target):
-                    old.rename(target)  # Ctrl-C between the two loses nothing
-    except OSError as error:
-        raise _cannot_write(target, error) from error
+    """An empty folder, which takes the place of `target` when the block ends without an error."""
+    with _folder_beside(target) as beside:
+        new, old = beside / "new", beside / "old"
+        new.mkdir()
+        yield new
+        if os.path.lexists(target):  # also a link that leads nowhere
+            target.rename(old)
+        try:
+            new.rename(target)
+        finally:
+            if os.path.lexists(old) and not os.path.lexists(target):
+                old.rename(target)  # Ctrl-C between the two loses nothing
 
 
 def check_writable(target: Path) -> None:
     """Find out before long work whether its result can be written."""
-    try:
-        _temporary(target).unlink()
-    except OSError as error:
-        raise _cannot_write(target, error) from error
+    with _folder_beside(target):
+        pass
 
 
 def write_bytes(target: Path, content: bytes) -> None:
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(content)
+    """Write a file, sync it and rename it: `target` is the old one or the new one, and whole, whatever happens."""
+    with _folder_beside(target) as folder:
+        new = folder / target.name
+        new.write_bytes(content)
+        with new.open("rb") as stream:
+            os.fsync(stream.fileno())  # else a power cut can leave an empty file under the final name
+        new.replace(target)
 
 
 def write_text(target: Path, content: str) -> None:
@@ -125,10 +114,9 @@ def read_file(source: Path, advice: str, most: int = LARGEST_FILE) -> bytes:
 
 
 def read_regular(source: Path, most: int = LARGEST_FILE) -> bytes:
-    """The bytes of a regular file; a FIFO or a device would block or never end.
+    """The bytes of a regular file, at most so many; a FIFO or a device would block or never end.
 
-    Raises:
-        OSError: it cannot be read, is no regular file, or has more than `most` bytes: its `strerror`.
+    Else it raises an `OSError`, whose `strerror` is the reason.
     """
     with open(os.open(source, os.O_RDONLY | NO_WAIT), "rb") as stream:  # noqa: PTH123 -- a Path takes no descriptor
         status = os.fstat(stream.fileno())
@@ -138,14 +126,3 @@ def read_regular(source: Path, most: int = LARGEST_FILE) -> bytes:
     if max(len(content), status.st_size) > most:
         raise OSError(0, f"larger than {most:,} bytes", str(source))
     return content
-
-
-def _temporary(target: Path) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
-    os.close(handle)
-    return Path(name)
-
-
-def _cannot_write(target: Path, error: OSError) -> PipelineError:
-    return PipelineError(f"{target}: cannot be written: {error.strerror or error}: fix that and run again")

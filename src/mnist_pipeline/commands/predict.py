@@ -93,8 +93,8 @@ def _predictions(network: Network, files: Sequence[Path], failures: list[str]) -
                 _report(str(error), failures)
         if not pictures:
             continue
-        probabilities, unlike = network.classify(np.stack([image for _, image in pictures]))
-        for (file, _), row, warned in zip(pictures, probabilities, unlike, strict=True):
+        probabilities, out_of_distribution = network.classify(np.stack([image for _, image in pictures]))
+        for (file, _), row, warned in zip(pictures, probabilities, out_of_distribution, strict=True):
             best = int(row.argmax())
             yield {
                 "image": str(file).encode(errors="replace").decode(),  # JSON is text; the name of a file may be none

@@ -17,20 +17,16 @@ PAIR_COLUMNS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a candidate does against a champion.
-
-    `lost` images the champion alone had right, `won` images the candidate alone; `p_value` is that of the exact
-    McNemar test, two-sided. `worst_class` is the label whose recall falls most, and `class_drop` by how much.
-    """
+    """How a candidate does against a champion."""
 
     images: int
     candidate_accuracy: float
     champion_accuracy: float
-    won: int
-    lost: int
-    p_value: float
-    worst_class: str
-    class_drop: float
+    won: int  # images that the candidate alone has right
+    lost: int  # images that the champion alone has right
+    p_value: float  # of the exact McNemar test, two-sided
+    worst_class: str  # the label whose recall falls most
+    class_drop: float  # by how much
 
 
 def compare(
@@ -40,7 +36,8 @@ def compare(
     right, right_before = candidate == labels, champion == labels
     drops = {label: right_before[labels == label].mean() - right[labels == label].mean() for label in np.unique(labels)}
     worst = max(drops, key=lambda label: float(drops[label]))
-    accuracies, (won, lost, p_value) = (float(right.mean()), float(right_before.mean())), mcnemar(right, right_before)
+    won, lost, p_value = mcnemar(right, right_before)
+    accuracies = float(right.mean()), float(right_before.mean())
     return Comparison(len(labels), *accuracies, won, lost, p_value, label_names[worst], float(drops[worst]))
 
 
@@ -58,11 +55,10 @@ def mcnemar(right: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, in
 
 
 def pair_table(predictions: Mapping[str, pd.DataFrame], confidence: float) -> pd.DataFrame:
-    """The first model against each other one; no rows where there is a single model.
+    """The first model against each other one, by the tables `label`, `predicted` of the same images of each model.
 
-    `predictions` has a table for each model, by its name, with the columns label and predicted and the same images in
-    the same order. `difference` is the accuracy of the first less that of the other, with its interval at `confidence`;
-    `won` images the first alone had right, `lost` images the other alone.
+    `difference` is the accuracy of the first less that of the other, with its interval at `confidence`; `won` images
+    the first alone had right, `lost` images the other alone. Of a single model, the table has no rows.
     """
     correct = {name: (table["label"] == table["predicted"]).to_numpy() for name, table in predictions.items()}
     (first, right), *others = correct.items()

@@ -12,16 +12,11 @@ HIRAGANA = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """What is known of a data set before it is downloaded.
+    """What is known of a data set before it is downloaded."""
 
-    `label_names` are missing where the files are the user's own. `torchvision_class` names the class of
-    `torchvision.datasets` that lists the mirrors. `sha256` maps each uncompressed file to its digest; it is empty where
-    nobody has published one.
-    """
-
-    label_names: list[str] | None
-    torchvision_class: str | None
-    sha256: dict[str, str]
+    label_names: list[str] | None  # None where the files are the user's own
+    torchvision_class: str | None  # of `torchvision.datasets`; it lists the mirrors
+    sha256: dict[str, str]  # of each uncompressed file; empty where nobody has published them
 
 
 DATASETS: dict[DatasetName, CatalogEntry] = {

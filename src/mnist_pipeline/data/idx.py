@@ -1,7 +1,4 @@
-"""The IDX files of MNIST (http://yann.lecun.com/exdb/mnist/): unsigned bytes behind a big-endian header.
-
-What is no such file is a `PipelineError`.
-"""
+"""The IDX files of MNIST (http://yann.lecun.com/exdb/mnist/): unsigned bytes behind a big-endian header."""
 
 import math
 import struct
@@ -24,7 +21,7 @@ LARGEST_FILE = 2**30  # bytes that a file may have at most, compressed or not
 
 
 def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
-    """The array that IDX bytes hold, read-only; an error message calls them `name`."""
+    """The array that IDX bytes hold, read-only; where they do not, a `PipelineError` calls them `name`."""
     if len(content) < 4 or content[:2] != b"\0\0":
         raise PipelineError(f"{name}: not an IDX file: it starts with {content[:4]!r}, expected two zero bytes")
     element_type, dimensions = content[2], content[3]

@@ -68,8 +68,7 @@ def accuracy_difference(
 ) -> dict[str, float]:
     """The accuracy of INT8 less that of float32, from the labels `[N]` and the logits `[N, classes]` of both.
 
-    `won` images INT8 alone has right, `lost` images float32 alone; `p_value` is that of the exact McNemar test,
-    two-sided; the interval's confidence is 1 - `significance`.
+    `won` images INT8 alone has right, `lost` images float32 alone; the interval's confidence is 1 - `significance`.
     """
     int8_correct, float32_correct = int8.argmax(1) == labels, float32.argmax(1) == labels
     won, lost, p_value = mcnemar(int8_correct, float32_correct)

@@ -23,18 +23,14 @@ METADATA_KEY = "mnist_pipeline"
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
 class Description:
-    """The metadata of a weights file.
-
-    `mean` and `standard_deviation` are those of the training pixels divided by 255;
-    `data_md5` is the digest of `data/raw` as `dvc.lock` records it.
-    """
+    """The metadata of a weights file."""
 
     model: str
     architecture: dict[str, Any]
     label_names: Annotated[list[str], Field(min_length=1)]
-    mean: Annotated[float, Field(ge=0, le=1)]
+    mean: Annotated[float, Field(ge=0, le=1)]  # of the training pixels divided by 255, as is the next
     standard_deviation: Annotated[float, Field(gt=1e-9, le=1)]
-    data_md5: str
+    data_md5: str  # of data/raw, as dvc.lock records it
 
 
 def save_weights(path: Path, network: nn.Module, description: Description) -> None:

@@ -21,9 +21,9 @@ def run(params: Params) -> None:
 
     images = load_split(paths.RAW, "test").images
     files = {model: paths.PREDICTIONS / f"{model}.csv" for model in params.models}
-    for path in sorted(paths.PREDICTIONS.glob("*.csv")):
+    for path in sorted(paths.PREDICTIONS.glob("*")):
         if path not in files.values():  # it would be part of the folder's digest here, and nowhere else
-            raise PipelineError(f"{path}: of a model that is not in models of {paths.PARAMS}: delete it")
+            raise PipelineError(f"{path}: not of a model in models of {paths.PARAMS}: delete it")
     columns = {"image": int, "label": str, "predicted": str, "confidence": float}
     predictions = {model: read_table(path, columns) for model, path in files.items()}
     first = params.models[0]

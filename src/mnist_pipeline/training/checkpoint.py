@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -64,7 +65,7 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
             for path in self.path.parent.glob("*"):
                 if path.stat().st_mtime < time.time() - KEPT_SECONDS:
-                    path.unlink()
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()  # a folder is of a killed process
         except OSError as error:
             if not isinstance(error, FileNotFoundError):  # another training was faster
                 self._warn(f"{error.filename}: an old checkpoint cannot be removed: {error.strerror}")

@@ -26,18 +26,14 @@ LEAKED = "test images that stand in train, share"
 
 @dataclass(frozen=True)
 class Failure:
-    """An expectation of a column of a table, which is a split or the whole set, that is not met.
+    """An expectation that is not met."""
 
-    `count` is the number of unexpected images, and `examples` are the first of them, by their place in the split; a
-    fact of the whole set has neither.
-    """
-
-    table: str
+    table: str  # a split, or the whole set
     column: str
     expected: str
     observed: str
-    count: int | None
-    examples: tuple[int, ...]
+    count: int | None  # of unexpected images; a fact of the whole set has none
+    examples: tuple[int, ...]  # the first of them, by their place in the split
 
 
 def check(tables: Tables, facts: Mapping[str, Any], suite: Suite, data_docs: Path) -> tuple[int, list[Failure]]:

@@ -122,8 +122,9 @@ def test_only_old_checkpoints_are_removed_whatever_their_number(tmp_path: Path) 
     """Those of siblings that train at the same time are young."""
     siblings = [tmp_path / f"{number}.checkpoint" for number in range(20)]
     abandoned = [tmp_path / "abandoned.checkpoint", tmp_path / ".partly.written"]
-    for path in siblings + abandoned:
+    for path in siblings + abandoned[:1]:
         path.touch()
+    abandoned[1].mkdir()
     old = time.time() - KEPT_SECONDS - 60
     for path in abandoned:
         os.utime(path, (old, old))
