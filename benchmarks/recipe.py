@@ -30,7 +30,7 @@ from mnist_pipeline import paths
 from mnist_pipeline.commands.params_file import with_training
 from mnist_pipeline.data.dataset import load_split
 from mnist_pipeline.params import load_params
-from mnist_pipeline.stages.train import Training, on_device, prepare, training_code_digest
+from mnist_pipeline.stages.train import PreparedTraining, on_device, prepare, training_code_digest
 from mnist_pipeline.training.loop import measure
 from report import instructions, table, write_in_pages
 
@@ -143,7 +143,7 @@ def recipe(model: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     return section | {f"{name}.{key}": value for name, values in nested.items() for key, value in values.items()}
 
 
-def training_of(model: str, changes: Mapping[str, Any], seed: int = 0, device: torch.device = CPU) -> Training:
+def training_of(model: str, changes: Mapping[str, Any], seed: int = 0, device: torch.device = CPU) -> PreparedTraining:
     params = with_training(load_params(), model, changes)
     return prepare(params.model_copy(update={"train": params.train.model_copy(update={"seed": seed})}), model, device)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 from torchvision import datasets, transforms
 
 from mnist_pipeline import paths
@@ -25,7 +25,7 @@ from mnist_pipeline.models.build import build
 from mnist_pipeline.params import load_params
 from mnist_pipeline.stages.train import on_device
 from mnist_pipeline.training.devices import choose_device
-from mnist_pipeline.training.loop import Dataset, measure
+from mnist_pipeline.training.loop import measure
 
 IMAGES = 12_800
 EPOCHS = 6
@@ -80,8 +80,8 @@ def example(seed: int) -> float:
     split = load_split(paths.RAW, "train")
     kept, others = validation_split(split.labels, load_params().train.validation_share, seed)
     device = choose_device("train.device", "auto")
-    validation = on_device(split.take(others), device)
-    validation = Dataset(((validation.images.float() / 255 - MEAN) / DEVIATION).unsqueeze(1), validation.labels)
+    images, labels = on_device(split.take(others), device).tensors
+    validation = TensorDataset(((images.float() / 255 - MEAN) / DEVIATION).unsqueeze(1), labels)
     torch.manual_seed(seed)
     network = example_network().to(device)
     optimizer = torch.optim.Adadelta(network.parameters(), lr=1.0)

@@ -28,12 +28,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `mnist-pipeline` does, bef
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.data import TensorDataset
 
 from mnist_pipeline import paths
 from mnist_pipeline.commands.params_file import write_values
-from mnist_pipeline.stages.train import Training
+from mnist_pipeline.stages.train import PreparedTraining
 from mnist_pipeline.training.devices import choose_device, choose_precision
-from mnist_pipeline.training.loop import Dataset
 from recipe import CPU, TUTORIAL, training_of
 from report import instructions, most_memory, processor, write_in_pages
 from rivals import EPOCHS, IMAGES
@@ -100,9 +100,9 @@ def in_a_process(*command: str, environment: Mapping[str, str | None] | None = N
     return json.loads(subprocess.run(script, env=kept, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
-def with_images(training: Training, indices: torch.Tensor) -> Training:
-    images, labels = training.train.images[indices], training.train.labels[indices]
-    return replace(training, train=Dataset(images, labels), validation=Dataset(images[:1], labels[:1]))
+def with_images(training: PreparedTraining, indices: torch.Tensor) -> PreparedTraining:
+    images, labels = training.train[indices]
+    return replace(training, train=TensorDataset(images, labels), validation=TensorDataset(images[:1], labels[:1]))
 
 
 # The loop: images a second
@@ -131,22 +131,23 @@ def rate(model: str, precision: str) -> float:
 def bare(model: str, precision: str) -> float:
     """Images a second of a loop that does nothing: forward and backward of one batch that is ready, no optimiser."""
     training = training_of(model, TUTORIAL | {"precision": precision})
-    config, network = training.config, training.classifier.network
-    batch = with_images(training, torch.arange(config.batch_size)).train
-    ready = Dataset(batch.images.unsqueeze(1) / 255, batch.labels)
+    batch_size, network = training.settings.batch_size, training.classifier.network
+    images, labels = with_images(training, torch.arange(batch_size)).train.tensors
+    ready = TensorDataset(images.unsqueeze(1) / 255, labels)
 
     def steps() -> None:
-        for _ in range(IMAGES // config.batch_size):
+        for _ in range(IMAGES // batch_size):
             network.zero_grad()
-            _forward_and_backward(network, ready, config.precision)
+            _forward_and_backward(network, ready, training.precision)
 
     steps()
     return IMAGES / statistics.median([seconds(steps) for _ in range(REPEATS)])
 
 
-def _forward_and_backward(network: nn.Module, batch: Dataset, precision: torch.dtype) -> None:
-    with torch.autocast(batch.images.device.type, precision, enabled=precision != torch.float32):
-        loss = functional.cross_entropy(network(batch.images), batch.labels)
+def _forward_and_backward(network: nn.Module, batch: TensorDataset, precision: torch.dtype) -> None:
+    images, labels = batch.tensors
+    with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
+        loss = functional.cross_entropy(network(images), labels)
     loss.backward()
 
 
@@ -193,8 +194,8 @@ def grow(model: str, size: str) -> dict[str, float]:
     training = with_images(training, torch.arange(int(size)) % len(training.train))
     epochs = training.fit()
     next(epochs)  # the first step of a process also chooses kernels
-    spent, data = seconds(lambda: next(epochs)), training.train
-    return {"seconds": spent, "peak_bytes": most_memory(), "data_bytes": data.images.nbytes + data.labels.nbytes}
+    spent, data_bytes = seconds(lambda: next(epochs)), sum(tensor.nbytes for tensor in training.train.tensors)
+    return {"seconds": spent, "peak_bytes": most_memory(), "data_bytes": data_bytes}
 
 
 # The whole pipeline
@@ -222,8 +223,9 @@ def pipeline() -> dict[str, Any]:
 def tracking(model: str) -> dict[str, float]:
     """Seconds of the train stage with MLflow and without, in turns, in a clone; few epochs, for they cost no more."""
     with clone_of_this() as clone:
-        (clone / "data").mkdir(exist_ok=True)
-        (clone / "data/raw").symlink_to(paths.RAW.resolve())
+        for place in (paths.RAW, paths.VALIDATION):
+            (clone / place).parent.mkdir(exist_ok=True)
+            (clone / place).symlink_to(place.resolve())
         write_values(f"train.{model}", {"epochs": TRACKED_EPOCHS}, clone / "params.yaml")
 
         def train(*option: str) -> float:

@@ -1,14 +1,14 @@
-"""A training config for tests of the loop, which change of it what they are about."""
+"""Settings for tests of the loop, which change of them what they are about."""
 
-import torch
+from typing import Any
 
-from mnist_pipeline.training.optimization import TrainingConfig
+from mnist_pipeline.params import Augmentation, Training
 
-PLAIN = TrainingConfig(
-    seed=1,
+PLAIN = Training(
+    architecture={},
     epochs=3,
     batch_size=16,
-    precision=torch.float32,
+    precision="float32",
     optimizer="adamw",
     learning_rate=0.01,
     momentum=0.9,
@@ -17,5 +17,10 @@ PLAIN = TrainingConfig(
     warmup=0.3,
     label_smoothing=0.0,
     ema_decay=0.5,
-    augmentation={"rotation": 0, "scale": 0, "shear": 0, "translation": 0, "elastic": 0, "final_strength": 1.0},
+    augmentation=Augmentation(rotation=0, scale=0, shear=0, translation=0, elastic=0, final_strength=1.0),
 )
+
+
+def plain(**changes: Any) -> Training:
+    """`PLAIN` with other values, unchecked: some tests have impossible ones."""
+    return PLAIN.model_copy(update=changes)

@@ -1,6 +1,7 @@
 """Files written whole or not at all, and read only where they are what they should be.
 
-What is written is decided elsewhere (`formats`), so a change here changes no output.
+What is written is decided elsewhere (`formats`), so a change here changes no output. What cannot be read or written
+raises a `PipelineError` that names the file and what to do, but for `read_regular`.
 """
 
 import json
@@ -19,76 +20,54 @@ from mnist_pipeline.formats import csv_text, json_text
 if TYPE_CHECKING:
     import pandas as pd
 
-LARGEST_FILE = 2**31
-"""Bytes that `read_regular` reads at most, unless it is given another limit."""
+LARGEST_FILE = 2**31  # bytes that are read at most, unless another limit is given
+MAKE = "run dvc repro, or dvc pull"
+# To open a FIFO would else wait for its writer; Windows has no such flag, and needs the second
 NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""To open a FIFO would else wait for its writer; Windows has no such flag, and needs the second."""
 
 
 @contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target`, synced and renamed onto it when the block ends without an error.
-
-    It has the permissions that the user's umask gives to new files.
-
-    Raises:
-        PipelineError: it cannot be written.
-    """
+def _folder_beside(target: Path) -> Iterator[Path]:
+    """An empty folder on the same disk, to make `target` in; an `OSError` in the block is one of writing it."""
     try:
-        temporary = _temporary(target)
-        try:
-            yield temporary
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())  # else a power cut can leave an empty file under the final name
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+            yield Path(folder)
     except OSError as error:
-        raise _cannot_write(target, error) from error
+        reason = error.strerror or error
+        raise PipelineError(f"{target}: cannot be written: {reason}: fix that and run again") from error
 
 
 @contextmanager
 def fresh_folder(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target`, which takes its place when the block ends without an error.
-
-    Raises:
-        PipelineError: it cannot be written.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
-            new, old = Path(beside) / "new", Path(beside) / "old"
-            new.mkdir()
-            yield new
-            if os.path.lexists(target):  # also a link that leads nowhere
-                target.rename(old)
-            try:
-                new.rename(target)
-            finally:
-                if os.path.lexists(old) and not os.path.lexists(target):
-                    old.rename(target)  # Ctrl-C between the two loses nothing
-    except OSError as error:
-        raise _cannot_write(target, error) from error
+    """An empty folder, which takes the place of `target` when the block ends without an error."""
+    with _folder_beside(target) as beside:
+        new, old = beside / "new", beside / "old"
+        new.mkdir()
+        yield new
+        if os.path.lexists(target):  # also a link that leads nowhere
+            target.rename(old)
+        try:
+            new.rename(target)
+        finally:
+            if os.path.lexists(old) and not os.path.lexists(target):
+                old.rename(target)  # Ctrl-C between the two loses nothing
 
 
 def check_writable(target: Path) -> None:
-    """Finds out before long work whether its result can be written.
-
-    Raises:
-        PipelineError: it cannot.
-    """
-    try:
-        _temporary(target).unlink()
-    except OSError as error:
-        raise _cannot_write(target, error) from error
+    """Find out before long work whether its result can be written."""
+    with _folder_beside(target):
+        pass
 
 
 def write_bytes(target: Path, content: bytes) -> None:
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(content)
+    """Write a file, sync it and rename it: `target` is the old one or the new one, and whole, whatever happens."""
+    with _folder_beside(target) as folder:
+        new = folder / target.name
+        new.write_bytes(content)
+        with new.open("rb") as stream:
+            os.fsync(stream.fileno())  # else a power cut can leave an empty file under the final name
+        new.replace(target)
 
 
 def write_text(target: Path, content: str) -> None:
@@ -104,17 +83,9 @@ def write_table(target: Path, table: "pd.DataFrame", float_format: str) -> None:
 
 
 def read_json(source: Path) -> dict[str, Any]:
-    """The object in a JSON file that a stage wrote.
-
-    Raises:
-        PipelineError: the file is missing or holds something else.
-    """
+    """The object in a JSON file that a stage wrote."""
     try:
-        content = json.loads(read_regular(source))
-    except FileNotFoundError as error:
-        raise PipelineError(f"{source}: missing: run dvc repro, or dvc pull") from error
-    except OSError as error:
-        raise PipelineError(f"{source}: cannot be read: {error.strerror or error}") from error
+        content = json.loads(read_file(source, MAKE))
     except (ValueError, RecursionError) as error:
         raise PipelineError(f"{source}: not JSON ({one_line(error)}): run dvc checkout, or dvc repro") from error
     if not isinstance(content, dict):
@@ -123,27 +94,29 @@ def read_json(source: Path) -> dict[str, Any]:
 
 
 def read_table(source: Path, columns: Mapping[str, type]) -> "pd.DataFrame":
-    """Some columns, with their types, of a CSV file that a stage wrote.
-
-    Raises:
-        PipelineError: the file is missing or holds something else.
-    """
+    """Some columns, with their types, of a CSV file that a stage wrote."""
     import pandas as pd
 
+    content = BytesIO(read_file(source, MAKE))
     try:
-        content = BytesIO(read_regular(source))
         return pd.read_csv(content, usecols=list(columns), dtype=dict(columns), keep_default_na=False)
-    except FileNotFoundError as error:
-        raise PipelineError(f"{source}: missing: run dvc repro, or dvc pull") from error
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+    except ValueError as error:  # pandas' own errors are ValueErrors
         raise PipelineError(f"{source}: not the table of a stage ({one_line(error)}): run dvc checkout") from error
 
 
-def read_regular(source: Path, most: int = LARGEST_FILE) -> bytes:
-    """The bytes of a regular file; a FIFO or a device would block or never end.
+def read_file(source: Path, advice: str, most: int = LARGEST_FILE) -> bytes:
+    """What `read_regular` reads; where it cannot, the error ends with `advice`."""
+    try:
+        return read_regular(source, most)
+    except OSError as error:
+        problem = "missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
+        raise PipelineError(f"{source}: {problem}: {advice}") from error
 
-    Raises:
-        OSError: it cannot be read, is no regular file, or has more than `most` bytes: its `strerror`.
+
+def read_regular(source: Path, most: int = LARGEST_FILE) -> bytes:
+    """The bytes of a regular file, at most so many; a FIFO or a device would block or never end.
+
+    Else it raises an `OSError`, whose `strerror` is the reason.
     """
     with open(os.open(source, os.O_RDONLY | NO_WAIT), "rb") as stream:  # noqa: PTH123 -- a Path takes no descriptor
         status = os.fstat(stream.fileno())
@@ -153,14 +126,3 @@ def read_regular(source: Path, most: int = LARGEST_FILE) -> bytes:
     if max(len(content), status.st_size) > most:
         raise OSError(0, f"larger than {most:,} bytes", str(source))
     return content
-
-
-def _temporary(target: Path) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
-    os.close(handle)
-    return Path(name)
-
-
-def _cannot_write(target: Path, error: OSError) -> PipelineError:
-    return PipelineError(f"{target}: cannot be written: {error.strerror or error}: fix that and run again")

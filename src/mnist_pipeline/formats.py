@@ -36,8 +36,3 @@ def files_digest(files: Iterable[Path]) -> str:
     """Hexadecimal SHA-256 of the names and bytes of some files."""
     named = [f"{path.as_posix()} {file_digest(path, 'sha256')}" for path in sorted(files)]
     return hashlib.sha256("\n".join(named).encode()).hexdigest()
-
-
-def tree_digest(folder: Path, pattern: str) -> str:
-    """The same of the files below a folder that match a pattern."""
-    return files_digest(folder.rglob(pattern))

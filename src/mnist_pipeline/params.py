@@ -1,7 +1,7 @@
 """`params.yaml` as strict, frozen models: an unknown key or a wrong value ends a stage before it starts.
 
-`docs/parameters.md` describes each key. Nothing here has a default or converts a value, so the values that DVC tracks
-decide everything, and no stage depends on this module.
+`docs/parameters.md` describes each key; what is wrong in a file is a `PipelineError` that names it. Nothing here has a
+default or converts a value, so the values that DVC tracks decide everything, and no stage depends on this module.
 """
 
 from pathlib import Path
@@ -14,15 +14,12 @@ from ruamel.yaml.error import YAMLError
 from mnist_pipeline import paths
 from mnist_pipeline.data.catalog import DatasetName
 from mnist_pipeline.errors import PipelineError, one_line
-from mnist_pipeline.files import read_regular
+from mnist_pipeline.files import read_file
 
-LARGEST = 10**6
-"""Bytes of a YAML file that a person writes."""
+LARGEST = 10**6  # bytes of a YAML file that a person writes
 Checked = TypeVar("Checked", bound=BaseModel)
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
-
-
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -156,11 +153,7 @@ class Params(Section):
         return self
 
     def training(self, model: str) -> Training:
-        """The section `train.<model>`.
-
-        Raises:
-            PipelineError: there is none.
-        """
+        """The section `train.<model>`."""
         sections: dict[str, Training] = self.train.model_extra or {}
         if model not in sections:
             raise PipelineError(f"{model}: no such model in {paths.PARAMS}; expected one of {', '.join(sections)}")
@@ -168,24 +161,15 @@ class Params(Section):
 
 
 def load_params(path: Path = paths.PARAMS) -> Params:
-    """Reads and checks the parameters.
-
-    Raises:
-        PipelineError: the file is missing, is not YAML, or a key is unknown, missing or out of range.
-    """
+    """Read and check the parameters."""
     return checked(Params, read_yaml(path), path)
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds, unchecked.
-
-    Raises:
-        PipelineError: the file is missing or is not YAML.
-    """
+    """What a YAML file holds, unchecked."""
+    content = read_file(path, "run this in the root of the repository", LARGEST)
     try:
-        return YAML(typ="safe").load(read_regular(path, LARGEST).decode())
-    except OSError as error:
-        raise PipelineError(f"{path}: {error.strerror}: run this in the root of the repository") from error
+        return YAML(typ="safe").load(content.decode())
     except UnicodeDecodeError as error:
         raise PipelineError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8") from error
     except (YAMLError, ValueError, RecursionError) as error:  # a number of 5,000 digits, 3,000 nested maps
@@ -193,11 +177,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def checked(schema: type[Checked], content: Any, path: Path) -> Checked:
-    """What stands in a file, checked.
-
-    Raises:
-        PipelineError: a key is unknown, missing or out of range.
-    """
+    """What stands in a file, checked."""
     try:
         return schema.model_validate(content)
     except ValidationError as error:

@@ -121,7 +121,7 @@ def test_the_lock_is_of_this_code_and_these_parameters(tmp_path: Path) -> None:
 
 
 def test_harmless_changes_rerun_nothing(reproduced: Project) -> None:
-    """A reworded error, comments, a new command, a parameter of another section; a comment in another model."""
+    """A reworded error, comments, a new command, parameters that change no result; a comment in another model."""
 
     def append(name: str, text: str) -> None:
         path = reproduced.path / name
@@ -132,11 +132,13 @@ def test_harmless_changes_rerun_nothing(reproduced: Project) -> None:
 
     errors = reproduced.path / "src/mnist_pipeline/errors.py"
     errors.write_text(errors.read_text().replace("message", "text"))
-    for name in ("params.py", "console.py", "tracking/runs.py", "tracking/store.py", "commands/sync.py"):
-        append(f"src/mnist_pipeline/{name}", "\n# A comment\n")
+    for name in ("params", "console", "tracking/runs", "commands/sync", "export/latency", "validation/data_docs"):
+        append(f"src/mnist_pipeline/{name}.py", "\n# A comment\n")
+    append("src/mnist_pipeline/validation/data_docs.html.j2", "<!-- A comment -->\n")
     append("src/mnist_pipeline/cli.py", '\n\n@app.command()\ndef hello() -> None:\n    """Greet."""\n')
     append("sweeps/mlp.yaml", "momentum: {low: 0.8, high: 0.95, log: false}\n")
     params = reproduced.params()
+    params["data"]["retries"] += 1
     params["sweep"]["random_trials"] = 3
     params["tracking"]["time_budget_seconds"] = 7
     reproduced.write_params(params)

@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PRIVATE = re.compile(
     r"\b(tells?|told|hears?|heard|says|mend(s|ed)?|doors?|rooms?|the gate|held[- ]out|familiarit(y|ies)|strangers?|anew"
-    r"|bears|whoever|patience|offer(s|ed)?|judge[sd]?)\b",
+    r"|bears|refuses|asks|goes on|whoever|patience|offer(s|ed)?|judge[sd]?)\b",
     re.IGNORECASE,
 )
 """A reader cannot search for these; the field has prints, fixes, stage, validation set, energy score, decision."""

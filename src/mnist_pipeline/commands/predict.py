@@ -22,11 +22,7 @@ BATCH_SIZE = 100  # pictures in memory at once; what is predicted of them is pri
 
 
 def run(names: Sequence[str], model: str | None, as_json: bool) -> None:
-    """Print a prediction for each picture, and one line for each that cannot be read, as it goes.
-
-    Raises:
-        PipelineError: the model cannot be read, or a picture could not be, after all others are predicted.
-    """
+    """Print a prediction for each picture, and one line for each that cannot be read, as it goes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a label or a file's name may have letters that the terminal lacks
     failures: list[str] = []
@@ -70,11 +66,7 @@ def _report(failure: str, failures: list[str]) -> None:
 
 
 def _network(name: str | None) -> Network:
-    """The network in a file, in MLflow's registry, or of a model of `params.yaml`; by default the first of these.
-
-    Raises:
-        PipelineError: there is no such model.
-    """
+    """The network in a file, in MLflow's registry, or of a model of `params.yaml`; by default the first of these."""
     if name is not None and name.endswith(".onnx"):
         return open_network(Path(name))
     params = load_params()
@@ -86,8 +78,6 @@ def _network(name: str | None) -> Network:
             return open_network(registry.fetch_network(registry.find_address(name), Path(folder)))
     model = name or params.models[0]
     params.training(model)
-    if not paths.onnx(model).exists():
-        raise PipelineError(f"{paths.onnx(model)}: missing: run dvc repro, or dvc pull")
     return open_network(paths.onnx(model))
 
 
@@ -103,8 +93,8 @@ def _predictions(network: Network, files: Sequence[Path], failures: list[str]) -
                 _report(str(error), failures)
         if not pictures:
             continue
-        probabilities, unlike = network.classify(np.stack([image for _, image in pictures]))
-        for (file, _), row, warned in zip(pictures, probabilities, unlike, strict=True):
+        probabilities, out_of_distribution = network.classify(np.stack([image for _, image in pictures]))
+        for (file, _), row, warned in zip(pictures, probabilities, out_of_distribution, strict=True):
             best = int(row.argmax())
             yield {
                 "image": str(file).encode(errors="replace").decode(),  # JSON is text; the name of a file may be none

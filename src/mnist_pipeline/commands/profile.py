@@ -16,12 +16,7 @@ from mnist_pipeline.validation.suite import Suite, load_suite, suite_path
 
 
 def run(params: Params, exact_counts: bool) -> None:
-    """Write thresholds that `data/raw` meets into its suite, and print what has changed.
-
-    Raises:
-        PipelineError: the suite has exact counts and would lose them, the data cannot be read, no suite would let them
-            pass, or the file cannot be written.
-    """
+    """Write thresholds that `data/raw` meets into its suite, and print what has changed."""
     path = suite_path(params)
     before = load_suite(path).model_dump() if path.exists() else {}
     if before.get("train_counts") and not exact_counts:

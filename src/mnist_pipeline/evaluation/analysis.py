@@ -83,8 +83,7 @@ class Result:
 def predict_logits(classifier: nn.Module, images: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Logits `float32 [N, classes]`, on the CPU, of raw images `[N, height, width]`; `classifier` moves to `device`.
 
-    Raises:
-        FloatingPointError: a logit is not a finite number.
+    A logit that is not finite raises a `FloatingPointError`.
     """
     classifier = classifier.to(device)
     logits = torch.cat([classifier(batch) for batch in torch.tensor(images, device=device).split(BATCH_SIZE)]).cpu()

@@ -49,11 +49,11 @@ def attack_directions(
     would make it look robust.
     """
     classifier, signs = classifier.to(device), []
-    for start in range(0, len(images), BATCH_SIZE):
-        batch = slice(start, start + BATCH_SIZE)
-        pixels = torch.tensor(images[batch], device=device).float().requires_grad_()
+    raw, truth = torch.tensor(images, device=device), torch.tensor(labels, device=device).long()
+    for batch, own in zip(raw.split(BATCH_SIZE), truth.split(BATCH_SIZE), strict=True):
+        pixels = batch.float().requires_grad_()
         logits = classifier(pixels)
-        right = one_hot(torch.tensor(labels[batch], device=device).long(), logits.shape[1]).bool()
+        right = one_hot(own, logits.shape[1]).bool()
         others = logits.masked_fill(right, -torch.inf).logsumexp(1)
         (gradient,) = torch.autograd.grad((others - logits[right]).sum(), pixels)
         signs.append(gradient.sign())

@@ -29,11 +29,9 @@ def measure_latency(
     images: NDArray[np.uint8],
     repeats: int,
 ) -> dict[str, float]:
-    """Median milliseconds from raw images to logits and probabilities, on one thread of the CPU.
+    """Median milliseconds from raw images to logits and probabilities, and their quotients.
 
-    For one image `latency_ms` of onnxruntime in float32, `pytorch_latency_ms`, `int8_latency_ms`, and the quotients
-    `latency_ratio` of the first two, below 1 where onnxruntime is faster, and `int8_latency_ratio` of INT8 by float32.
-    For 256 images, their names end in `_batch_256`.
+    Those of onnxruntime in float32 have no prefix. For 256 images, the names end in `_batch_256`.
     """
     timings: dict[str, float] = {}
     threads = torch.get_num_threads()

@@ -14,10 +14,8 @@ def build(name: str, architecture: Mapping[str, Any], classes: int) -> nn.Module
     """A network with random weights, drawn from torch's global generator.
 
     `architecture` holds the keyword arguments of the network's class, `classes` aside; their annotations say what is
-    allowed. Only the module of this network is imported, so a stage depends on no other.
-
-    Raises:
-        ValueError: the network or an argument of it does not exist, or a value is missing or not allowed.
+    allowed, and what is not raises a `ValueError`. Only the module of this network is imported, so a stage depends on
+    no other.
     """
     if "." in name or find_spec(f"mnist_pipeline.models.{name}") is None:
         raise ValueError(f"there is no module models/{name}.py in src/mnist_pipeline")

@@ -1,6 +1,7 @@
 """Trained weights in safetensors, together with all that is needed to use them again."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,12 +9,12 @@ from typing import Annotated, Any
 import torch
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from mnist_pipeline.errors import PipelineError, one_line
-from mnist_pipeline.files import read_regular, write_bytes
+from mnist_pipeline.files import read_file, write_bytes
 from mnist_pipeline.models.build import build
 from mnist_pipeline.models.classifier import Classifier
 
@@ -22,18 +23,14 @@ METADATA_KEY = "mnist_pipeline"
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
 class Description:
-    """The metadata of a weights file.
-
-    `mean` and `standard_deviation` are those of the training pixels divided by 255;
-    `data_md5` is the digest of `data/raw` as `dvc.lock` records it.
-    """
+    """The metadata of a weights file."""
 
     model: str
     architecture: dict[str, Any]
     label_names: Annotated[list[str], Field(min_length=1)]
-    mean: Annotated[float, Field(ge=0, le=1)]
+    mean: Annotated[float, Field(ge=0, le=1)]  # of the training pixels divided by 255, as is the next
     standard_deviation: Annotated[float, Field(gt=1e-9, le=1)]
-    data_md5: str
+    data_md5: str  # of data/raw, as dvc.lock records it
 
 
 def save_weights(path: Path, network: nn.Module, description: Description) -> None:
@@ -50,28 +47,22 @@ def save_weights(path: Path, network: nn.Module, description: Description) -> No
 def load_classifier(path: Path) -> tuple[Classifier, Description]:
     """The trained classifier in a weights file, on the CPU and in evaluation mode.
 
-    Raises:
-        PipelineError: the file is missing, damaged, or was not written by `save_weights`, or a weight is not finite.
+    A file that `save_weights` has not written so, and a weight that is not finite, are a `PipelineError`.
     """
+    content = read_file(path, "run the train stage first")
     try:
-        content = read_regular(path)
-    except OSError as error:
-        raise PipelineError(f"{path}: cannot be read ({error.strerror}): run the train stage first") from error
-    try:
-        tensors = _kinds(content)
+        state = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         metadata = header.get("__metadata__") or {}
         description = TypeAdapter(Description).validate_json(metadata.get(METADATA_KEY, ""))
         network = build(description.model, description.architecture, len(description.label_names))
-        expected = _kinds(save(network.state_dict()))
-        for name in sorted(expected.keys() | tensors.keys()):
-            found, wanted = tensors.get(name, "missing"), expected.get(name, "no such tensor")
-            if found != wanted:
-                raise ValueError(f"{name} is {found}, expected {wanted}")
-    except (SafetensorError, ValueError) as error:
+        found, expected = _kinds(state), _kinds(network.state_dict())
+        for name in sorted(found.keys() | expected.keys()):
+            if found.get(name) != expected.get(name):
+                raise ValueError(f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'no tensor')}")
+    except (SafetensorError, KeyError, ValueError) as error:  # a KeyError: torch lacks a type
         message = f"{path}: not a weights file of this pipeline ({one_line(error)}): run the train stage"
         raise PipelineError(message) from error
-    state = load(content)
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             raise PipelineError(f"{path}: {name} has numbers that are not finite: train with a lower learning rate")
@@ -79,6 +70,5 @@ def load_classifier(path: Path) -> tuple[Classifier, Description]:
     return Classifier(network, description.mean, description.standard_deviation).eval(), description
 
 
-def _kinds(content: bytes) -> dict[str, str]:
-    """The type and shape of each tensor by its name, such as `F32 [6, 1, 5, 5]`."""
-    return {name: f"{tensor['dtype']} {tensor['shape']}" for name, tensor in deserialize(content)}  # type: ignore[no-untyped-call]
+def _kinds(state: Mapping[str, Tensor]) -> dict[str, str]:
+    return {name: f"{tensor.dtype} {list(tensor.shape)}" for name, tensor in state.items()}

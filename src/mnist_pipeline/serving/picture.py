@@ -27,10 +27,7 @@ def as_in_mnist(path: Path) -> NDArray[np.uint8]:
     """The digit in a PNG or JPEG file, bright on black, `uint8 [28, 28]`.
 
     It is cropped, scaled so that its longer side is 20 pixels, and its centre of mass put at (14, 14). A picture that
-    is so already comes back as it is.
-
-    Raises:
-        PipelineError: the file is no such picture, is too large or damaged, or nothing is drawn on it.
+    is so already comes back as it is. Where nothing can be read or is drawn, a `PipelineError` reports it.
     """
     grey = _grey(path)
     edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])

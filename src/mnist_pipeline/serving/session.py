@@ -1,4 +1,4 @@
-"""An exported network, ready to run."""
+"""An exported network, ready to run; other files and images are a `PipelineError`."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime 1.32 writes a
 import onnxruntime
 
 from mnist_pipeline.errors import PipelineError, one_line
-from mnist_pipeline.files import read_regular
+from mnist_pipeline.files import read_file
 
 OLDEST_ONNXRUNTIME = "1.15.0"  # the first that runs on Python 3.11; `tests/system` runs the networks in it
 BATCH_SIZE = 1000
@@ -86,11 +86,7 @@ class Network:
     image_size: tuple[int, int]
 
     def classify(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The probabilities `[N, classes]` for raw images, and which of them `[N]` are out of distribution.
-
-        Raises:
-            PipelineError: the images are not `uint8 [N, height, width]` of the network's size, or there is none.
-        """
+        """The probabilities `[N, classes]` for raw images, and which of them `[N]` are out of distribution."""
         if images.dtype != np.uint8 or images.shape[1:] != self.image_size or len(images) == 0:
             expected = f"uint8 [N, {self.image_size[0]}, {self.image_size[1]}]"
             raise PipelineError(
@@ -101,15 +97,8 @@ class Network:
 
 
 def open_network(path: Path) -> Network:
-    """The network in an ONNX file that the export stage wrote, after a run on blank images.
-
-    Raises:
-        PipelineError: the file cannot be read, or holds something else.
-    """
-    try:
-        content = read_regular(path)
-    except OSError as error:
-        raise PipelineError(f"{path}: cannot be read: {error.strerror}") from error
+    """The network in an ONNX file that the export stage wrote, after a run on blank images."""
+    content = read_file(path, "run dvc repro, or dvc pull")
     try:
         session = open_session(content)
         metadata = Metadata.model_validate(session.get_modelmeta().custom_metadata_map)

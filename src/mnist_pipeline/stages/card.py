@@ -13,22 +13,16 @@ from ruamel.yaml import YAML
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import read_json, read_table, write_text
+from mnist_pipeline.files import MAKE, read_file, read_json, read_table, write_text
 from mnist_pipeline.formats import file_digest
 from mnist_pipeline.params import Params
 
 
 def run(params: Params, model: str) -> None:
-    """Write the card as Markdown and as a page with its pictures in it, and add both to the run of `model` in MLflow.
-
-    Raises:
-        PipelineError: a report is missing.
-    """
+    """Write the card as Markdown and as a page with its pictures, and add both to the run of `model` in MLflow."""
     from mnist_pipeline.tracking.publish import publish
 
     evaluation = paths.report("evaluate", model)
-    if not (findings := evaluation / "findings.md").exists():
-        raise PipelineError(f"{findings}: missing: run dvc repro, or dvc pull")
     numbers = dict.fromkeys(("difference", "difference_low", "difference_high", "p_value"), float)
     pairs = read_table(paths.COMPARISON / "tables/pairs.csv", {"model": str, "other": str, **numbers})
     files = [path for path in (paths.weights(model), paths.onnx(model), paths.int8(model)) if path.exists()]
@@ -54,7 +48,7 @@ def run(params: Params, model: str) -> None:
             verdict=read_json(paths.VERDICT),
             train=read_json(paths.report("train", model) / "metrics.json"),
             test=read_json(evaluation / "metrics.json"),
-            findings=findings.read_text(encoding="utf-8"),
+            findings=read_file(evaluation / "findings.md", MAKE).decode(),
             export=read_json(paths.report("export", model) / "metrics.json"),
             details=read_json(paths.report("export", model) / "details.json"),
             comparison=read_json(paths.COMPARISON / "metrics.json"),

@@ -16,15 +16,14 @@ from mnist_pipeline.params import Params
 
 
 def run(params: Params) -> None:
-    """Write what the predictions of all models show together, and publish it.
-
-    Raises:
-        PipelineError: predictions are missing, or not of the same images as the others'.
-    """
+    """Write what the predictions of all models show together, and publish it."""
     from mnist_pipeline.tracking.publish import publish
 
     images = load_split(paths.RAW, "test").images
     files = {model: paths.PREDICTIONS / f"{model}.csv" for model in params.models}
+    for path in sorted(paths.PREDICTIONS.glob("*")):
+        if path not in files.values():  # it would be part of the folder's digest here, and nowhere else
+            raise PipelineError(f"{path}: not of a model in models of {paths.PARAMS}: delete it")
     columns = {"image": int, "label": str, "predicted": str, "confidence": float}
     predictions = {model: read_table(path, columns) for model, path in files.items()}
     first = params.models[0]

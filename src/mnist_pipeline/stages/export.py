@@ -22,8 +22,7 @@ from mnist_pipeline.training.devices import make_deterministic
 def run(params: Params, model: str) -> None:
     """Write the ONNX files of `model` and its reports, and publish them with the latencies.
 
-    Raises:
-        PipelineError: onnxruntime and PyTorch disagree; then there is no ONNX file, not even an older one.
+    Where onnxruntime and PyTorch disagree there is no ONNX file, not even an older one.
     """
     from mnist_pipeline.tracking.publish import publish
 
@@ -31,8 +30,8 @@ def run(params: Params, model: str) -> None:
     make_deterministic()
     classifier, description = load_classifier(paths.weights(model))
     train, test = load_split(paths.RAW, "train"), load_split(paths.RAW, "test")
-    trained, held_back = validation_split(train.labels, params.train.validation_share, params.train.seed)
-    validation = train.take(held_back)
+    train_indices, validation_indices = validation_split(train.labels, params.train.validation_share, params.train.seed)
+    validation = train.take(validation_indices)
     with fresh_folder(paths.int8(model).parent):  # DVC expects it, also where INT8 is not shipped
         paths.onnx(model).unlink(missing_ok=True)
 
@@ -51,7 +50,7 @@ def run(params: Params, model: str) -> None:
         )
 
     # The validation set decides whether INT8 is shipped; the test set measures it
-    int8 = to_int8(network, train.take(trained).images, params.export.calibration_images)
+    int8 = to_int8(network, train.take(train_indices).images, params.export.calibration_images)
     int8_content = to_bytes(int8)
     int8_session = open_session(int8_content)
     int8_logits, float32_logits = (logits(each, validation.images) for each in (int8_session, session))

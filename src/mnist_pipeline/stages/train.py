@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import TensorDataset
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.data.dataset import Split, load_label_names, load_split, pixel_statistics, validation_split
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import check_writable, write_json, write_text
+from mnist_pipeline.files import check_writable, read_json, write_json, write_text
 from mnist_pipeline.formats import directory_digest, files_digest
 from mnist_pipeline.models.build import build
 from mnist_pipeline.models.classifier import Classifier
 from mnist_pipeline.models.weights import Description, save_weights
-from mnist_pipeline.params import Params, read_yaml
+from mnist_pipeline.params import Params, Training, read_yaml
 from mnist_pipeline.training import distributed
 from mnist_pipeline.training.checkpoint import Checkpoint
 from mnist_pipeline.training.devices import choose_device, choose_precision, make_deterministic
-from mnist_pipeline.training.loop import Dataset, DivergedError, Row, fit
-from mnist_pipeline.training.optimization import TrainingConfig
+from mnist_pipeline.training.loop import DivergedError, EpochMetrics, fit
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -36,9 +36,13 @@ def run(params: Params, model: str) -> None:
         return
     with distributed.process_group(device) as device:
         if distributed.world_size() != params.train.processes:
-            counts = f"{params.train.processes}, but torchrun started {distributed.world_size()}"
+            counts = f"{params.train.processes}, but {distributed.world_size()} were started"
             raise PipelineError(f"train.processes = {counts}: make them equal")
         training = prepare(params, model, device)
+        verdict = read_json(paths.VERDICT) if paths.VERDICT.exists() else {}
+        if verdict.get("data_md5") != training.description.data_md5:
+            fix = "run mnist-pipeline validate, or dvc repro"
+            raise PipelineError(f"{paths.RAW}: not the data that passed validation: {fix}")
         # DVC runs an experiment in a copy of the repository, which does not outlive it
         folder = Path(os.environ.get("DVC_ROOT") or ".") / paths.CHECKPOINTS
         checkpoint = Checkpoint(folder, checkpoint_identity(params, training, device), console.warn)
@@ -53,26 +57,24 @@ def run(params: Params, model: str) -> None:
 
 
 @dataclass(frozen=True)
-class Training:
+class PreparedTraining:
     """A classifier with its first weights, and the data on the device that trains it."""
 
     classifier: Classifier
     description: Description
-    train: Dataset
-    validation: Dataset
-    config: TrainingConfig
+    train: TensorDataset
+    validation: TensorDataset
+    settings: Training
+    seed: int
+    precision: torch.dtype
 
-    def fit(self, **options: Any) -> Iterator[Row]:
+    def fit(self, **options: Any) -> Iterator[EpochMetrics]:
         """Train the classifier; see `training.loop.fit`."""
-        return fit(self.classifier, self.train, self.validation, self.config, **options)
+        return fit(self.classifier, self.train, self.validation, self.settings, self.seed, self.precision, **options)
 
 
-def prepare(params: Params, model: str, device: torch.device) -> Training:
-    """Load and split the data, and build the model; seed all that is random.
-
-    Raises:
-        PipelineError: the data cannot be read or split, or the model cannot be built.
-    """
+def prepare(params: Params, model: str, device: torch.device) -> PreparedTraining:
+    """Load and split the data, and build the model; seed all that is random."""
     seed, settings = params.train.seed, params.training(model)
     make_deterministic(seed)
     split = load_split(paths.RAW, "train")
@@ -91,27 +93,33 @@ def prepare(params: Params, model: str, device: torch.device) -> Training:
     except ValueError as error:
         raise PipelineError(f"{paths.PARAMS}: train.{model}.architecture: {error}") from error
     network = network.to(memory_format=torch.channels_last)  # LeNet trains 15 % faster on a CPU (one thread, n = 4)
-    classifier = Classifier(network, mean, standard_deviation).to(device)
-    values = settings.model_dump(exclude={"architecture", "precision"})
-    config = TrainingConfig(seed=seed, precision=choose_precision(settings.precision, device), **values)
-    return Training(classifier, description, on_device(train, device), on_device(validation, device), config)
+    return PreparedTraining(
+        classifier=Classifier(network, mean, standard_deviation).to(device),
+        description=description,
+        train=on_device(train, device),
+        validation=on_device(validation, device),
+        settings=settings,
+        seed=seed,
+        precision=choose_precision(settings.precision, device),
+    )
 
 
-def on_device(split: Split, device: torch.device) -> Dataset:
-    return Dataset(torch.tensor(split.images, device=device), torch.tensor(split.labels, device=device).long())
+def on_device(split: Split, device: torch.device) -> TensorDataset:
+    images, labels = torch.tensor(split.images, device=device), torch.tensor(split.labels, device=device)
+    return TensorDataset(images, labels.long())
 
 
-def _fit_and_write(params: Params, model: str, training: Training, checkpoint: Checkpoint) -> None:
+def _fit_and_write(params: Params, model: str, training: PreparedTraining, checkpoint: Checkpoint) -> None:
     """Train with one line for each epoch, here and in MLflow, and write what came of it."""
     from mnist_pipeline.tracking.publish import live_run
 
-    folder, epochs = paths.report("train", model), training.config.epochs
+    folder, epochs = paths.report("train", model), training.settings.epochs
     for target in (paths.weights(model), folder / "metrics.json"):
         check_writable(target)
     processes = f" in {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
     counts = f"{len(training.train)} images, {len(training.validation)} for validation"
-    console.info(f"train {model}: {counts}, on {training.train.labels.device}{processes}")
-    history: list[Row] = []
+    console.info(f"train {model}: {counts}, on {training.train.tensors[0].device}{processes}")
+    history: list[EpochMetrics] = []
     with live_run(params, model) as run:
         try:
             with console.progress(f"train {model}", epochs * len(training.train)) as on_progress:
@@ -134,14 +142,14 @@ def _fit_and_write(params: Params, model: str, training: Training, checkpoint: C
         save_weights(paths.weights(model), training.classifier.network, training.description)
 
 
-def checkpoint_identity(params: Params, training: Training, device: torch.device) -> dict[str, Any]:
+def checkpoint_identity(params: Params, training: PreparedTraining, device: torch.device) -> dict[str, Any]:
     """All that the weights depend on, down to what changes the rounding of a sum."""
     model = training.description.model
     rounding = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR")
     return {
         "code": training_code_digest(model),
         "train": params.train.model_dump(include={"seed", "validation_share", model}),
-        "precision": str(training.config.precision),
+        "precision": str(training.precision),
         "description": asdict(training.description),
         "versions": [torch.__version__, np.__version__, torch.backends.cudnn.version()],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -152,11 +160,7 @@ def checkpoint_identity(params: Params, training: Training, device: torch.device
 
 
 def training_code_digest(model: str) -> str:
-    """Digest of the code that the weights of `model` depend on: the dependencies in `src` of its stage in dvc.yaml.
-
-    Raises:
-        PipelineError: dvc.yaml has no such stage.
-    """
+    """Digest of the code that the weights of `model` depend on: the dependencies in `src` of its stage in dvc.yaml."""
     try:
         deps = [str(dep) for dep in read_yaml(paths.PIPELINE)["stages"]["train"]["deps"]]
     except (KeyError, TypeError) as error:

@@ -1,6 +1,7 @@
 """Check `data/raw` against its suite; the verdict, on which training depends, is written only where the data pass."""
 
 import shutil
+from dataclasses import astuple
 
 import pandas as pd
 
@@ -15,26 +16,18 @@ from mnist_pipeline.validation.expectations import check
 from mnist_pipeline.validation.statistics import image_tables, statistics, whole_set_facts
 from mnist_pipeline.validation.suite import load_suite, suite_path
 
-FACTS = paths.VALIDATION / "facts.json"
-CLASS_COUNTS = paths.VALIDATION / "class_counts.csv"
-STATISTICS = paths.VALIDATION / "statistics.csv"
 COLUMNS = ("of", "column", "expected", "observed", "images", "first of them")
-SHOWN = 12
-"""Rows of the table of failures at most: where every class has a wrong count, the first are enough."""
+SHOWN = 12  # failures at most: where every class has a wrong count, the first are enough
 
 
 def run(params: Params) -> None:
-    """Check the data, log the outcome to MLflow, and write the verdict and the reports where the data pass.
-
-    Raises:
-        PipelineError: an expectation is not met, or a file cannot be read or written.
-    """
+    """Check the data, log the outcome to MLflow, and write the verdict and the reports where the data pass."""
     from mnist_pipeline.tracking.publish import publish_validation
 
     path = suite_path(params)
     suite = load_suite(path)
-    for report in (paths.VERDICT, FACTS, CLASS_COUNTS, STATISTICS):
-        report.unlink(missing_ok=True)  # what passed before must not stand for what fails now
+    for report in ("verdict.json", "facts.json", "class_counts.csv", "statistics.csv"):
+        (paths.VALIDATION / report).unlink(missing_ok=True)  # what passed before must not stand for what fails now
     shutil.rmtree(paths.DATA_DOCS, ignore_errors=True)
     try:
         splits = {split: load_split(paths.RAW, split) for split in SPLIT_FILES}
@@ -53,17 +46,11 @@ def run(params: Params) -> None:
         raise PipelineError(f"{where}: cannot be written: {error.strerror or error}: fix that and run again") from error
     if failures:
         publish_validation(params, False, facts, paths.DATA_DOCS)
-        rows = [
-            (
-                failure.table,
-                failure.column,
-                failure.expected,
-                failure.observed,
-                "" if failure.count is None else f"{failure.count:,}",
-                ", ".join(map(str, failure.examples)),
-            )
-            for failure in failures[:SHOWN]
-        ]
+        rows = []
+        for failure in failures[:SHOWN]:
+            table, column, expected, observed, count, examples = astuple(failure)
+            images = "" if count is None else f"{count:,}"
+            rows.append((table, column, expected, observed, images, ", ".join(map(str, examples))))
         console.table("Data validation failed", COLUMNS, rows)
         if len(failures) > SHOWN:
             console.info(f"and {len(failures) - SHOWN} more")
@@ -73,9 +60,9 @@ def run(params: Params) -> None:
             "also with the failed run in MLflow (make ui)"
         )
     counts = [(split, label, count) for split in SPLIT_FILES for label, count in facts[split]["count"].items()]
-    write_table(CLASS_COUNTS, pd.DataFrame(counts, columns=["split", "label", "count"]), "%d")
-    write_table(STATISTICS, statistics(tables).round(4), "%s")
-    write_json(FACTS, {"suite": path.stem, "expectations": expectations, "facts": facts})
+    write_table(paths.VALIDATION / "class_counts.csv", pd.DataFrame(counts, columns=["split", "label", "count"]), "%d")
+    write_table(paths.VALIDATION / "statistics.csv", statistics(tables).round(4), "%s")
+    write_json(paths.VALIDATION / "facts.json", {"suite": path.stem, "expectations": expectations, "facts": facts})
     shapes = {split: list(images.images.shape) for split, images in splits.items()}
     write_json(paths.VERDICT, {"passed": True, "data_md5": directory_digest(paths.RAW), "images": shapes})
     console.info(f"validate: all {expectations} expectations of {path} are met")

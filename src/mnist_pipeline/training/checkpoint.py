@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,8 +16,7 @@ from torch import Tensor
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import read_regular, write_bytes
 
-KEPT_SECONDS = 30 * 24 * 3600
-"""How long a checkpoint of a training that never ended is kept."""
+KEPT_SECONDS = 30 * 24 * 3600  # how long a checkpoint of a training that never ended is kept
 DIGEST_BYTES = 32
 TENSOR, CHANNELS_LAST, ITEMS, STATE = "tensor", "channels_last", "items", "state"
 
@@ -68,7 +68,7 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
             for path in self.path.parent.glob("*"):
                 if path.stat().st_mtime < time.time() - KEPT_SECONDS:
-                    path.unlink()
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()  # a folder is of a killed process
         except OSError as error:
             if not isinstance(error, FileNotFoundError):  # another training was faster
                 self._warn(f"{error.filename}: an old checkpoint cannot be removed: {error.strerror}")

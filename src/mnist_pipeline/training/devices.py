@@ -10,11 +10,7 @@ from mnist_pipeline.errors import PipelineError
 
 
 def choose_device(key: str, name: str) -> torch.device:
-    """The device that the parameter `key` names; `auto` is CUDA, else Apple's MPS, else the CPU.
-
-    Raises:
-        PipelineError: the named device is not on this machine.
-    """
+    """The device that the parameter `key` names; `auto` is CUDA, else Apple's MPS, else the CPU."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(device for device, present in available.items() if present)

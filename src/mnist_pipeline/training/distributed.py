@@ -1,8 +1,7 @@
 """Several processes that train one model: torchrun starts them, DistributedDataParallel averages their gradients.
 
-Not Lightning Fabric: its launcher cannot start `python src/mnist_pipeline`, and ends a job of which one process failed
-by SIGKILL of itself (exit code 137), without a message. Its import decides nothing: with an optimizer, torch takes 3.8
-CPU seconds, Fabric beside it 3.9, or 5.9 where torchmetrics is installed (two cores, n = 6).
+Not Lightning Fabric: its launcher cannot start `python src/mnist_pipeline`, and where one process failed, it ends the
+job by SIGKILL of itself (exit code 137), without a message.
 """
 
 import os
@@ -98,12 +97,7 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
 
 
 def launch(processes: int, device: torch.device, *command: str) -> None:
-    """Run a Python command in several processes on this machine, as torchrun does.
-
-    Raises:
-        PipelineError: there are too few devices, or a process failed or was killed; then the others are ended too.
-        KeyboardInterrupt: Ctrl-C ended them all.
-    """
+    """Run a Python command in several processes on this machine, as torchrun does; where one fails, all are ended."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch

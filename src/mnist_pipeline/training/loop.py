@@ -1,4 +1,4 @@
-"""The training loop: it knows tensors and a training config, and nothing of the model.
+"""The training loop: it knows tensors and settings, and nothing of the model.
 
 Everything that a step draws or sets follows from the seed and the step's number alone, so that a training resumed from
 a checkpoint computes what an undisturbed one computes.
@@ -7,30 +7,30 @@ a checkpoint computes what an undisturbed one computes.
 import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.utils.data import TensorDataset
 
 from mnist_pipeline.data.augment import random_distortion
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.training import distributed
 from mnist_pipeline.training.checkpoint import Checkpoint
-from mnist_pipeline.training.optimization import TrainingConfig
+from mnist_pipeline.training.optimization import averaging_decay_at, build_optimizer, learning_rate_at
 
 VALIDATION_BATCH = 1000
-ORDER, AUGMENTATION, LAYERS = range(3)
-"""What is drawn at random: by layers such as dropout, in each process by itself."""
+ORDER, AUGMENTATION, LAYERS = range(3)  # what is drawn at random: by layers as dropout, in each process by itself
 SEED_LAYERS = {
     "cpu": torch.default_generator.manual_seed,  # torch.manual_seed takes a hundred times as long
     "cuda": torch.cuda.manual_seed,
     "mps": torch.mps.manual_seed,
 }
 
-Row = dict[str, float]
+EpochMetrics = dict[str, float]
 """One epoch in the history; losses are mean cross-entropies, accuracies shares of 1.
 
 The training values are of the weights as they moved, on augmented images; the validation values are of the weights
@@ -42,48 +42,42 @@ class DivergedError(PipelineError):
     """The loss is no longer a number."""
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """Raw images `uint8 [N, height, width]` and labels `int64 [N]`, held on the device that trains."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
 def fit(
     model: nn.Module,
-    train: Dataset,
-    validation: Dataset,
-    config: TrainingConfig,
+    train: TensorDataset,
+    validation: TensorDataset,
+    settings: Any,
+    seed: int,
+    precision: torch.dtype = torch.float32,
     checkpoint: Checkpoint | None = None,
     checkpoint_steps: int = 0,
     on_progress: Callable[[int], None] = lambda images: None,
-) -> Iterator[Row]:
-    """Train `model` in place and yield a row for each epoch; after the last it holds the averaged weights.
+) -> Iterator[EpochMetrics]:
+    """Train `model` in place and yield the metrics of each epoch; after the last it holds the averaged weights.
+
+    The datasets have raw images `uint8 [N, height, width]` and labels `int64 [N]` on the device that trains. `settings`
+    is the section `train.<model>` of params.yaml. Weights are float32 always; in another `precision` the layers
+    multiply that gain by it (torch.autocast).
 
     A checkpoint is kept every `checkpoint_steps` steps, or each epoch where that is 0. Where `checkpoint` has one, the
     training resumes there, and first yields the epochs before it. `on_progress` gets the number of images done.
-    Several processes hold the same data and share each batch; all of them end with the same weights.
-
-    Raises:
-        DivergedError: the loss is no longer a number.
+    Several processes hold the same data and share each batch; all of them end with the same weights. Where the loss is
+    no longer a number, they end with a `DivergedError`.
     """
-    device = train.labels.device
-    epoch_steps = math.ceil(len(train) / config.batch_size)
-    steps, first_step = config.epochs * epoch_steps, 0
+    train_images, train_labels = train.tensors
+    device = train_labels.device
+    epoch_steps = math.ceil(len(train) / settings.batch_size)
+    steps, first_step = settings.epochs * epoch_steps, 0
     rank, world_size = distributed.rank(), distributed.world_size()
-    optimizer = config.build_optimizer(model)
-    averaged = deepcopy(model) if config.ema_decay else model
-    parallel = distributed.parallel(model, train.images[:1])
-    bounds = dict(config.augmentation)
+    optimizer = build_optimizer(model, settings)
+    averaged = deepcopy(model) if settings.ema_decay else model
+    parallel = distributed.parallel(model, train_images[:1])
+    bounds = dict(settings.augmentation)
     final_strength = bounds.pop("final_strength")
     generator = torch.Generator(device)
     losses = torch.zeros(epoch_steps, device=device)  # of each step of the epoch, summed over its images
     correct = torch.zeros(epoch_steps, dtype=torch.int64, device=device)
-    history: list[Row] = []
+    history: list[EpochMetrics] = []
     if state := distributed.broadcast(checkpoint.load() if checkpoint and rank == 0 else None):
         first_step, history = state["step"], state["history"]
         model.load_state_dict(state["model"])
@@ -92,33 +86,33 @@ def fit(
         if rank == 0:  # they were summed over the processes
             losses.copy_(state["losses"])
             correct.copy_(state["correct"])
-        on_progress(len(history) * len(train) + first_step % epoch_steps * config.batch_size)
+        on_progress(len(history) * len(train) + first_step % epoch_steps * settings.batch_size)
     yield from history
 
     for step in range(first_step, steps):
         epoch, epoch_step = divmod(step, epoch_steps)
         if epoch_step == 0 or step == first_step:
             model.train()
-            generator.manual_seed(_seed(config.seed, ORDER, epoch))
-            batches = torch.randperm(len(train), generator=generator, device=device).split(config.batch_size)
+            generator.manual_seed(_seed(seed, ORDER, epoch))
+            batches = torch.randperm(len(train), generator=generator, device=device).split(settings.batch_size)
         batch = batches[epoch_step]
-        share = slice(len(batch) * rank // world_size, len(batch) * (rank + 1) // world_size)
+        part = slice(len(batch) * rank // world_size, len(batch) * (rank + 1) // world_size)
         strength = 1 - step / steps * (1 - final_strength)
-        generator.manual_seed(_seed(config.seed, AUGMENTATION, step))
-        images = random_distortion(train.images[batch], generator, share, strength, **bounds)
-        labels = train.labels[batch[share]]
+        generator.manual_seed(_seed(seed, AUGMENTATION, step))
+        images = random_distortion(train_images[batch], generator, part, strength, **bounds)
+        labels = train_labels[batch[part]]
 
-        SEED_LAYERS[device.type](_seed(config.seed, LAYERS + rank, step))
-        with torch.autocast(device.type, config.precision, enabled=config.precision != torch.float32):
+        SEED_LAYERS[device.type](_seed(seed, LAYERS + rank, step))
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             logits = parallel(images)
-            loss = cross_entropy(logits, labels, label_smoothing=config.label_smoothing, reduction="sum")
+            loss = cross_entropy(logits, labels, label_smoothing=settings.label_smoothing, reduction="sum")
         optimizer.zero_grad()
         (loss * (world_size / len(batch))).backward()  # gradients are averaged over the processes
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate_at(step, steps)
+            group["lr"] = learning_rate_at(step, steps, settings)
         optimizer.step()
         if averaged is not model:
-            _average(averaged, model, config.averaging_decay_at(step))
+            _average(averaged, model, averaging_decay_at(step, settings.ema_decay))
         losses[epoch_step] = loss.detach()
         correct[epoch_step] = (logits.argmax(1) == labels).sum()
         on_progress(len(batch))
@@ -133,7 +127,7 @@ def fit(
             validation_loss, validation_accuracy = measure(averaged, validation)
             lost = [] if math.isfinite(validation_loss) else [epoch_step]
         if lost:
-            rate = config.learning_rate_at(step - epoch_step + lost[0], steps)
+            rate = learning_rate_at(step - epoch_step + lost[0], steps, settings)
             raise DivergedError(
                 f"the loss is no longer a number in epoch {epoch + 1}, step {lost[0] + 1}, at learning rate {rate:g}: "
                 "lower learning_rate in params.yaml, or raise warmup"
@@ -142,7 +136,7 @@ def fit(
             history.append(
                 {
                     "epoch": epoch + 1,
-                    "learning_rate": config.learning_rate_at(epoch * epoch_steps, steps),
+                    "learning_rate": learning_rate_at(epoch * epoch_steps, steps, settings),
                     "train_loss": all_losses.sum().item() / len(train),
                     "train_accuracy": all_correct.sum().item() / len(train),
                     "validation_loss": validation_loss,
@@ -159,13 +153,13 @@ def fit(
 
 
 @torch.inference_mode()
-def measure(model: nn.Module, dataset: Dataset) -> tuple[float, float]:
+def measure(model: nn.Module, dataset: TensorDataset) -> tuple[float, float]:
     """Mean cross-entropy and accuracy of `model` over a dataset."""
     model.eval()
-    loss = torch.zeros((), device=dataset.labels.device)
-    correct = torch.zeros((), dtype=torch.int64, device=dataset.labels.device)
-    batches = zip(dataset.images.split(VALIDATION_BATCH), dataset.labels.split(VALIDATION_BATCH), strict=True)
-    for images, labels in batches:
+    all_images, all_labels = dataset.tensors
+    loss = torch.zeros((), device=all_labels.device)
+    correct = torch.zeros((), dtype=torch.int64, device=all_labels.device)
+    for images, labels in zip(all_images.split(VALIDATION_BATCH), all_labels.split(VALIDATION_BATCH), strict=True):
         logits = model(images)
         loss += cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()

@@ -5,10 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-REACH = 128.0
-"""In grey levels; two images of MNIST are never nearer than 209."""
-NEAR = 64.0
-"""Up to where two images count as one: 28 grey levels are a change of one in every pixel of 784."""
+REACH = 128.0  # in grey levels; two images of MNIST are never nearer than 209
+NEAR = 64.0  # up to where two images count as one: 28 grey levels are a change of one in every pixel of 784
 DIMENSIONS = 8  # directions in which images differ most; in these, two images are never farther apart than they are
 CANDIDATES = 4  # of the images that are nearest in these directions, how many are compared in all pixels
 SAMPLE = 5000  # images that the directions are found from

@@ -26,18 +26,14 @@ LEAKED = "test images that stand in train, share"
 
 @dataclass(frozen=True)
 class Failure:
-    """An expectation of a column of a table, which is a split or the whole set, that is not met.
+    """An expectation that is not met."""
 
-    `count` is the number of unexpected images, and `examples` are the first of them, by their place in the split; a
-    fact of the whole set has neither.
-    """
-
+    table: str  # a split, or the whole set
     column: str
-    table: str
     expected: str
     observed: str
-    count: int | None
-    examples: tuple[int, ...]
+    count: int | None  # of unexpected images; a fact of the whole set has none
+    examples: tuple[int, ...]  # the first of them, by their place in the split
 
 
 def check(tables: Tables, facts: Mapping[str, Any], suite: Suite, data_docs: Path) -> tuple[int, list[Failure]]:
@@ -141,8 +137,8 @@ def _failure(table: str, result: ExpectationValidationResult) -> Failure:
     texts = dict.fromkeys(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
     of_images = table != WHOLE_SET
     return Failure(
-        column=column,
         table=table,
+        column=column,
         expected=_expected(config.type, config.kwargs),
         observed=", ".join(list(texts)[:VALUES]),
         count=details["unexpected_count"] if of_images else None,

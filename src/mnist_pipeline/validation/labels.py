@@ -27,10 +27,8 @@ FOLDS = 5
 RIDGE = 1e-3  # of the mean square of a feature: with it, agreement on MNIST falls least where there are few images
 CHUNK_PIXELS = 78_400  # whose matches are in memory at once; with ten times as many, encoding takes 3.5 times as long
 CHUNK = 10_000
-CONTRADICTED = 1.2
-"""From where on an image counts as contradicted; 2 is the difference between the codes of two labels."""
-UNKNOWN = 2.0
-"""The value where no training images compare: they are fewer than the folds, or of another size."""
+CONTRADICTED = 1.2  # from where on an image counts as contradicted; 2 is between the codes of two labels
+UNKNOWN = 2.0  # the value where no training images compare: they are fewer than the folds, or of another size
 
 
 def contradictions(splits: Mapping[SplitName, Split]) -> dict[SplitName, NDArray[np.float64]]:

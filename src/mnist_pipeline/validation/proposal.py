@@ -12,10 +12,10 @@ import pandas as pd
 
 from mnist_pipeline.validation.duplicates import NEAR
 from mnist_pipeline.validation.labels import CONTRADICTED
-from mnist_pipeline.validation.statistics import FEW, Tables, box_aspects
+from mnist_pipeline.validation.statistics import FEW_QUANTILE, Tables, box_aspects
 
 DEVIATIONS = 4.0
-BY_ACCIDENT = 1e-5  # how probable it may be that chance alone puts too many images beyond the bounds of one column
+FALSE_ALARM_RATE = 1e-5  # how probable it may be that chance alone puts too many images beyond one column's bounds
 # The rest are shares, chance aside:
 DRIFT = 0.02  # by which a number of a whole split may be another
 SMALLEST_CLASS = 0.9  # of its images, which a class must have where counts are not exact
@@ -59,7 +59,7 @@ def propose(tables: Tables, facts: Mapping[str, Any], exact_counts: bool) -> dic
         "box_side": [least["box_side"], most["box_side"]],
         "box_aspect": _around([box_aspects(table) for table in tables.values()]),
         "max_centre_distance": max(0.01, _up(most["centre_distance"])),
-        "max_outlier_share": max(_up(_beyond(size, len(both)) / size) for size in images),
+        "max_outlier_share": max(_up(_most_outliers(size, len(both)) / size) for size in images),
         # blank or repeated images come up only where something is wrong, doubtful labels by chance too
         "max_blank_share": _share(blank) if any(map(any, blank)) else 0.0,
         "max_duplicate_share": _share(near) if any(map(any, near)) else 0.0,
@@ -93,22 +93,21 @@ def _quantile_range(columns: Sequence["pd.Series[int]"]) -> list[float]:
     """What the quantile may be, by the values whose ranks chance may exchange it with."""
     ends = []
     for values in columns:
-        reach = DEVIATIONS * sqrt(FEW * (1 - FEW) / len(values))
-        ends += [float(values.quantile(min(1, max(0, FEW + sign * reach)))) for sign in (-1, 1)]
+        reach = DEVIATIONS * sqrt(FEW_QUANTILE * (1 - FEW_QUANTILE) / len(values))
+        ends += [float(values.quantile(min(1, max(0, FEW_QUANTILE + sign * reach)))) for sign in (-1, 1)]
     return [_down(max(0.0, min(ends) - 1), 1), _up(max(ends) + 1, 1)]
 
 
-def _beyond(images: int, trusted: int) -> int:
+def _most_outliers(images: int, trusted: int) -> int:
     """How many of so many other images may be beyond the least and the most of the trusted ones.
 
     Of images in a random order, as many come before the first trusted one as coins show heads before the first tail,
     where a head is as probable as an image that is not trusted; and so at the other end. So the sum has a negative
     binomial distribution.
     """
-    head, count = images / (images + trusted), 0
-    while head ** (count + 1) * (1 + (count + 1) * (1 - head)) > BY_ACCIDENT:
-        count += 1
-    return min(count, images)
+    from scipy.stats import nbinom
+
+    return min(images, int(nbinom.isf(FALSE_ALARM_RATE, 2, trusted / (images + trusted))))
 
 
 def _share(columns: Sequence["pd.Series[bool]"]) -> float:

@@ -15,7 +15,7 @@ from mnist_pipeline.validation.labels import contradictions
 
 INK = 128  # a pixel at least this bright counts as ink in `ink_fraction`
 CHUNK = 10_000
-FEW = 0.01  # the share of the images that has at most `few_grey_levels`
+FEW_QUANTILE = 0.01  # the share of the images that has at most `few_grey_levels`
 PERCENTILES = (0.001, 0.01, 0.5, 0.99, 0.999)
 Tables = Mapping[SplitName, pd.DataFrame]
 
@@ -133,7 +133,7 @@ def whole_set_facts(splits: Mapping[SplitName, Split], tables: Tables) -> dict[s
             "duplicates": int(table["content"].duplicated().sum()),
             "blank": int((table["min"] == table["max"]).sum()),
             "grey_levels": round(float(table["grey_levels"].mean()), 6),
-            "few_grey_levels": float(table["grey_levels"].quantile(FEW)),
+            "few_grey_levels": float(table["grey_levels"].quantile(FEW_QUANTILE)),
             "agreement": round(float((table["contradiction"] <= 0).mean()), 6),
             "centroid_accuracy": round(_centroid_accuracy(splits["train"], splits[name]), 6),
             "count": {str(label): int(count) for label, count in table["label"].value_counts().sort_index().items()},

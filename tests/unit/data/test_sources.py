@@ -19,7 +19,7 @@ LABELS, PIXELS = np.zeros(3, np.uint8), np.zeros((3, 28, 28), np.uint8)
 
 
 def fetch(*addresses: str, names=(TRAIN_LABELS,), timeout: float = 5.0, retries: int = 0):
-    return dict(mirrors("mnist", addresses, timeout, retries)(names))
+    return dict(mirrors("mnist", addresses, timeout, retries, names))
 
 
 @pytest.fixture(autouse=True)
@@ -114,13 +114,12 @@ def test_torchvision_lists_the_mirrors_and_the_checksums_that_nobody_else_does(
     server, tiny, archives, monkeypatch
 ) -> None:
     archive = f"{TEST_LABELS}.gz"
-    source = mirrors("kmnist", [], 5.0, 0)
     monkeypatch.setattr(datasets.KMNIST, "mirrors", [server.address("torchvision")])
     monkeypatch.setattr(datasets.KMNIST, "resources", [(archive, hashlib.md5(archives[archive]).hexdigest())])
-    assert dict(source([TEST_LABELS])) == {TEST_LABELS: tiny[TEST_LABELS]}
+    assert dict(mirrors("kmnist", [], 5.0, 0, [TEST_LABELS])) == {TEST_LABELS: tiny[TEST_LABELS]}
     monkeypatch.setattr(datasets.KMNIST, "resources", [(archive, "0" * 32)])
     with pytest.raises(SourceError, match=rf"{archive} has MD5 \w{{32}}, expected 0{{32}}"):
-        list(source([TEST_LABELS]))
+        list(mirrors("kmnist", [], 5.0, 0, [TEST_LABELS]))
     assert server.requested == [f"torchvision/{TEST_LABELS}"] * 2
 
 
@@ -140,7 +139,7 @@ def test_what_a_folder_lacks_is_named(tmp_path: Path, monkeypatch, make, problem
     monkeypatch.setattr(sources, "LARGEST_FILE", 5000)
     make(tmp_path / TEST_LABELS)
     with pytest.raises(SourceError, match=f"{tmp_path}.*{problem}"):
-        list(folder(tmp_path)([TEST_LABELS]))
+        list(folder(tmp_path, [TEST_LABELS]))
 
 
 @pytest.mark.parametrize(

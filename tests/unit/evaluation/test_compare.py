@@ -74,8 +74,11 @@ def test_every_setting_acts_on_its_reports_alone(evaluated) -> None:
         assert {name for name, content in reports().items() if content != before[name]} == expected, setting
 
 
-def test_a_single_model_has_no_pair_but_its_own_mistakes(evaluated) -> None:
+def test_of_a_single_model_all_mistakes_are_shown_and_predictions_of_no_model_are_named(evaluated) -> None:
     evaluated.params = evaluated.params.model_copy(update={"models": ["mlp"]})
+    with pytest.raises(PipelineError, match=r"^reports/evaluate/predictions/lenet\.csv: .*delete it$"):
+        compare.run(evaluated.params)
+    (paths.PREDICTIONS / "lenet.csv").unlink()
     compare.run(evaluated.params)
     assert read_json(paths.COMPARISON / "metrics.json")["missed_by_all"] == 8
     assert table("pairs").empty

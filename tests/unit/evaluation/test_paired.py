@@ -27,8 +27,10 @@ def test_only_the_images_on_which_they_differ_count() -> None:
 
 def test_the_exact_p_value_is_the_textbook_s() -> None:
     """Ten that one alone has right against two: 2 · P(at most 2 of 12 by a fair coin) = 158 / 4096."""
-    assert mcnemar(10, 2) == mcnemar(2, 10) == pytest.approx(158 / 4096)
-    assert mcnemar(0, 0) == 1
+    ten, two = np.repeat([True, False], [10, 2]), np.repeat([False, True], [10, 2])
+    assert mcnemar(ten, two) == (10, 2, pytest.approx(158 / 4096))
+    assert mcnemar(two, ten) == (2, 10, pytest.approx(158 / 4096))
+    assert mcnemar(ten, ten) == (0, 0, 1)
 
 
 def test_the_first_model_is_compared_with_each_other_one() -> None:

@@ -3,20 +3,20 @@
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
+from mnist_pipeline.params import Training
 from mnist_pipeline.training.checkpoint import KEPT_SECONDS, Checkpoint
-from mnist_pipeline.training.loop import Dataset, DivergedError, Row, fit
-from mnist_pipeline.training.optimization import TrainingConfig
-from recipes import PLAIN
+from mnist_pipeline.training.loop import DivergedError, EpochMetrics, fit
+from recipes import plain
 
-CONFIG = replace(PLAIN, epochs=4, batch_size=5, learning_rate=0.02, schedule="linear")
+SETTINGS = plain(epochs=4, batch_size=5, learning_rate=0.02, schedule="linear")
 
 
 class Network(nn.Sequential):
@@ -31,11 +31,11 @@ class Network(nn.Sequential):
         return result
 
 
-def begin(checkpoint: Checkpoint | None, config: TrainingConfig = CONFIG, **options: Any) -> Iterator[Row]:
+def begin(checkpoint: Checkpoint | None, settings: Training = SETTINGS, **options: Any) -> Iterator[EpochMetrics]:
     images = torch.randint(0, 256, (100, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    dataset = Dataset(images, images[:, 0, 0].long() % 2)
+    dataset = TensorDataset(images, images[:, 0, 0].long() % 2)
     torch.manual_seed(0)
-    return fit(Network(), dataset, dataset, config, checkpoint, **options)
+    return fit(Network(), dataset, dataset, settings, 1, checkpoint=checkpoint, **options)
 
 
 def kept(folder: Path, **identity: Any) -> Checkpoint:
@@ -101,7 +101,8 @@ def test_a_checkpoint_that_cannot_be_written_is_reported_once_and_ends_nothing(t
 
 
 def test_a_diverged_training_ends_the_same_way_when_it_is_resumed(tmp_path: Path) -> None:
-    wild = replace(CONFIG, optimizer="sgd", learning_rate=1e38, warmup=0.0, schedule="constant")
+    changes = {"optimizer": "sgd", "learning_rate": 1e38, "warmup": 0.0, "schedule": "constant"}
+    wild = SETTINGS.model_copy(update=changes)
     ends = []
     for checkpoint in (None, kept(tmp_path), kept(tmp_path)):
         with pytest.raises(DivergedError) as raised:
@@ -114,8 +115,9 @@ def test_only_old_checkpoints_are_removed_whatever_their_number(tmp_path: Path) 
     """Those of siblings that train at the same time are young."""
     siblings = [tmp_path / f"{number}.checkpoint" for number in range(20)]
     abandoned = [tmp_path / "abandoned.checkpoint", tmp_path / ".partly.written"]
-    for path in siblings + abandoned:
+    for path in siblings + abandoned[:1]:
         path.touch()
+    abandoned[1].mkdir()
     old = time.time() - KEPT_SECONDS - 60
     for path in abandoned:
         os.utime(path, (old, old))
@@ -130,9 +132,9 @@ def test_only_old_checkpoints_are_removed_whatever_their_number(tmp_path: Path) 
 def test_weights_without_an_average_and_an_optimizer_without_memory_resume_too(
     tmp_path: Path, values: dict[str, Any]
 ) -> None:
-    config = replace(CONFIG, **values)
-    undisturbed = list(begin(None, config))
-    interrupted = begin(kept(tmp_path), config)
+    settings = SETTINGS.model_copy(update=values)
+    undisturbed = list(begin(None, settings))
+    interrupted = begin(kept(tmp_path), settings)
     next(interrupted)
     interrupted.close()
-    assert list(begin(kept(tmp_path), config)) == undisturbed
+    assert list(begin(kept(tmp_path), settings)) == undisturbed

@@ -4,7 +4,7 @@ import csv
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +17,13 @@ import torch
 from mnist_pipeline import paths
 from mnist_pipeline.commands.params_file import with_training
 from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.files import write_json
+from mnist_pipeline.formats import directory_digest
 from mnist_pipeline.models.weights import load_classifier
 from mnist_pipeline.params import Params, load_params
 from mnist_pipeline.stages import train
 from mnist_pipeline.training import distributed
-from mnist_pipeline.training.loop import Row
+from mnist_pipeline.training.loop import EpochMetrics
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -29,7 +31,7 @@ CPU = torch.device("cpu")
 
 class Run:
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[EpochMetrics] = []
         self.completed = False
 
     @contextmanager
@@ -45,6 +47,7 @@ def run(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> Run
     shutil.copytree(tiny_data, paths.RAW)
     shutil.copytree(ROOT / "src", "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy(ROOT / "dvc.yaml", ".")
+    write_json(paths.VERDICT, {"data_md5": directory_digest(paths.RAW)})
     run = Run()
     publish: Any = SimpleNamespace(live_run=run.live_run)
     monkeypatch.setitem(sys.modules, "mnist_pipeline.tracking.publish", publish)
@@ -77,6 +80,15 @@ def test_it_writes_weights_history_and_metrics_and_leaves_no_checkpoint(run: Run
     before = paths.weights("lenet").read_bytes()
     train.run(small(), "lenet")
     assert paths.weights("lenet").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [paths.VERDICT.unlink, lambda: (paths.RAW / "more").touch()], ids=["none", "other"])
+def test_data_that_did_not_pass_validation_train_nothing(run: Run, change: Callable[[], object]) -> None:
+    change()
+    with pytest.raises(PipelineError, match=r"^data/raw: not the data that passed validation: run mnist-pipeline val"):
+        train.run(small(), "lenet")
+    assert not run.rows
+    assert not paths.CHECKPOINTS.exists()
 
 
 def identity(params: Params | None = None, device: torch.device = CPU, **description: Any) -> str:
