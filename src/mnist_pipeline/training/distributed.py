@@ -1,7 +1,8 @@
 """Several processes that train one model: torchrun starts them, DistributedDataParallel averages their gradients.
 
 Not Lightning Fabric: its launcher cannot start `python src/mnist_pipeline`, and where one process failed, it ends the
-job by SIGKILL of itself (exit code 137), without a message.
+job by SIGKILL of itself (exit code 137), without a message. Its import decides nothing: with an optimizer, torch takes
+3.8 CPU seconds, Fabric beside it 3.9, or 5.9 where torchmetrics is installed (two cores, n = 6).
 """
 
 import os
