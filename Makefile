@@ -36,7 +36,7 @@ test: .venv/.installed ## run the test suite, and show what of src/ it covers
 	python -m pytest --cov --cov-report=term --cov-fail-under=90
 
 system: .venv/.installed ## test the commands of the documentation, many processes, and real servers: PostgreSQL, S3, SSH
-	python -m pytest tests/system
+	python -m pytest --numprocesses=3 tests/system # which mostly wait
 
 browser: .venv/.installed ## look at MLflow's pages with chromium (another: BROWSER=its path)
 	python -m pytest --numprocesses=0 tests/browser

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +15,14 @@ from conftest import bars
 from mnist_pipeline import paths
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.export import latency
-from mnist_pipeline.export.int8 import to_int8
 from mnist_pipeline.export.network import file_metadata, metadata_of
 from mnist_pipeline.export.onnx_file import ServedClassifier, to_bytes, to_onnx
 from mnist_pipeline.files import read_json
 from mnist_pipeline.serving.session import open_session
 from mnist_pipeline.stages import export
-from networks import ARCHITECTURES, exported
+from networks import exported
 
 ROOT = Path(__file__).parents[3]
-IN_ANOTHER_PROCESS = """
-import sys, numpy
-from mnist_pipeline.export.int8 import to_int8
-from mnist_pipeline.export.onnx_file import to_bytes
-from networks import ARCHITECTURES, exported
-for model in ARCHITECTURES:
-    network = exported(model)[1]
-    sys.stdout.buffer.write(to_bytes(network) + to_bytes(to_int8(network, numpy.load(sys.argv[1]), 300)))
-"""
 Exported = tuple[ServedClassifier, onnx.ModelProto]
 
 
@@ -84,6 +72,8 @@ def test_inputs_outputs_metadata_and_format(mlp: Exported, tmp_path: Path) -> No
     assert json.loads(metadata["label_names"]) == [str(label) for label in range(10)]
     (tmp_path / "model.onnx").write_bytes(to_bytes(network))
     assert file_metadata(tmp_path / "model.onnx") == metadata
+    for trace in (ROOT, Path.home(), "onnxruntime"):
+        assert str(trace).encode() not in (tmp_path / "model.onnx").read_bytes()
 
 
 def test_metadata_of_other_files(workplace, tmp_path: Path) -> None:
@@ -94,23 +84,6 @@ def test_metadata_of_other_files(workplace, tmp_path: Path) -> None:
         assert file_metadata(tmp_path / name) == {}
     os.mkfifo(tmp_path / "pipe.onnx")
     assert file_metadata(tmp_path / "pipe.onnx") == {}
-
-
-def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
-    images = bars(400, seed=1)[0]
-    np.save(tmp_path / "images.npy", images)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", IN_ANOTHER_PROCESS, str(tmp_path / "images.npy")],
-        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "PYTHONHASHSEED": "7"},
-        cwd=tmp_path,
-        capture_output=True,
-        check=True,
-    )
-    networks = [exported(model)[1] for model in ARCHITECTURES]
-    assert done.stdout == b"".join(to_bytes(each) + to_bytes(to_int8(each, images, 300)) for each in networks)
-    assert done.stderr == b""
-    for trace in (tmp_path, Path.home(), "onnxruntime"):
-        assert str(trace).encode() not in done.stdout
 
 
 def test_the_stage_writes_and_publishes_its_results(workplace, capfd: pytest.CaptureFixture[str]) -> None:

@@ -147,10 +147,14 @@ def test_a_damaged_history_is_reported(commits: list[str], tmp_path: Path) -> No
         origin.of(Revision(None, {}), "a" * 32)
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files to another user")
-def test_the_refusal_of_another_users_repository_is_reported(commits: list[str], tmp_path: Path) -> None:
-    os.chown(tmp_path / "repository", 12345, 12345)
-    os.chown(tmp_path / "repository/.git", 12345, 12345)
+def test_the_refusal_of_another_users_repository_is_reported(
+    commits: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = tmp_path / "bin/git"
+    refusing.parent.mkdir()
+    refusing.write_text("#!/bin/sh\necho fatal: detected dubious ownership in repository at here >&2\nexit 128\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", str(refusing.parent), prepend=os.pathsep)
     with pytest.raises(PipelineError, match="dubious ownership"):
         revisions.all_commits()
     assert origin.of_work_tree() == {}
