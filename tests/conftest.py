@@ -50,7 +50,9 @@ def write_idx_files(folder: Path, train: int = 400, test: int = 200) -> None:
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder of all processes that run tests."""
+    """One folder of all processes that run tests; TEST_FOLDER names one that several runs of pytest share, as in CI."""
+    if "TEST_FOLDER" in os.environ:
+        return Path(os.environ["TEST_FOLDER"])
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
