@@ -2,6 +2,10 @@
 PYTHON ?= python3
 PORT ?= 5000
 BIN := .venv/bin
+UV := $(shell command -v uv)
+VENV := $(if $(UV),$(UV) venv --quiet --allow-existing --python $(PYTHON),$(PYTHON) -m venv)
+PIP := $(if $(UV),$(UV) pip,$(BIN)/python -m pip --disable-pip-version-check)
+SIZE := $(if $(filter cpu,$(TORCH)),about 1 GB on disk,some 3 GB to fetch and 7 GB on disk; for the CPU alone make TORCH=cpu takes 1 GB)
 SHELL := /bin/bash
 export SHELL # DVC runs the stages in this shell, whatever the login shell is
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -11,10 +15,18 @@ help: ## show this list
 
 .venv/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with make PYTHON=python3.11")'
-	@echo "Installing the pinned packages in .venv, which takes some minutes, once"
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@git rev-parse --git-dir > /dev/null 2>&1 || { echo "DVC needs a git repository: run git init first"; exit 1; }
+	@test "$(TORCH)" != cpu -o -n "$(UV)" || { echo "TORCH=cpu needs uv: https://docs.astral.sh/uv"; exit 1; }
+	@echo "Installing the pinned packages in .venv, once: $(SIZE)"
+	$(VENV) .venv
+ifeq ($(TORCH),cpu)
+	awk '/^[^ ]/ { left_out = /^(torch|torchvision|triton|nvidia-|cuda-)/ } !left_out' requirements.lock > .venv/without-torch.txt
+	$(PIP) install --no-deps --requirement .venv/without-torch.txt
+	$(PIP) install --no-deps --torch-backend cpu $$(grep -Eo '^torch(vision)?==[^ ]+' requirements.lock)
+else
+	$(PIP) install --requirement requirements.lock
+endif
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
 repro: .venv/.installed ## run the pipeline on real data and print the results
@@ -22,15 +34,24 @@ repro: .venv/.installed ## run the pipeline on real data and print the results
 	mnist-pipeline results
 	mnist-pipeline sync --if-changed
 
+pull: .venv/.installed ## bring the published models and reports of this commit, and their runs, without training
+	dvc pull --allow-missing --remote published
+	mnist-pipeline results
+	mnist-pipeline sync --if-changed
+
+publish: .venv/.installed ## put what this dvc.lock records, but for the images, into published/ for everybody's make pull
+	dvc push --remote published data/classes.json validate train evaluate compare export card
+
 TUTORIAL := architecture.activation=relu epochs=5 batch_size=64 precision=float32 optimizer=sgd learning_rate=0.001 \
 	momentum=0 weight_decay=0 schedule=constant warmup=0 label_smoothing=0 ema_decay=0 augmentation.rotation=0 \
 	augmentation.scale=0 augmentation.shear=0 augmentation.translation=0 augmentation.elastic=0 \
 	augmentation.final_strength=1
 
 tutorial: .venv/.installed ## train with the recipe of PyTorch's tutorial, as the DVC experiment "tutorial"
-	dvc exp remove --quiet tutorial 2>/dev/null || true
-	dvc exp run --temp --name tutorial \
+	@dvc exp remove --quiet tutorial 2>/dev/null || true
+	@dvc exp run --temp --name tutorial \
 		$(foreach model,lenet mlp,$(foreach value,$(TUTORIAL),--set-param train.$(model).$(value)))
+	dvc metrics diff --targets reports/evaluate/lenet/metrics.json reports/evaluate/mlp/metrics.json -- HEAD tutorial
 
 test: .venv/.installed ## run the test suite, and show what of src/ it covers
 	python -m pytest --cov --cov-report=term --cov-fail-under=90
@@ -72,4 +93,4 @@ clean: ## remove the environment and caches; data, models, reports and mlruns st
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .cache/download .cache/data_docs build src/*.egg-info
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help repro tutorial test system browser behaviour bench check format ui lock clean
+.PHONY: help repro pull publish tutorial test system browser behaviour bench check format ui lock clean

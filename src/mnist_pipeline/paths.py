@@ -27,6 +27,8 @@ STUDIES = Path("mlruns/sweeps.db")
 """Optuna's studies; in `mlruns`, so that they move with the runs of their trials."""
 SYNCED = Path("mlruns/synced")
 """What the last complete `sync` has read, and where it wrote; in `mlruns`, so that it moves with the runs."""
+PUBLISHED = Path("published")
+"""The DVC remote that comes with the repository."""
 VALIDATION = Path("reports/validate")
 VERDICT = VALIDATION / "verdict.json"
 """That the data passed, and their digest: all of validation that training depends on."""
