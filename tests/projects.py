@@ -97,7 +97,7 @@ class Project:
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "--all")
-        self.run("git", "commit", "--quiet", "--message", message)
+        self.run("git", "commit", "--quiet", "--allow-empty", "--message", message)
 
 
 def make_project(path: Path, data: Path) -> Project:

@@ -161,6 +161,12 @@ def rollback(model: Model) -> None:
 
 
 @app.command(rich_help_panel="Results")
+def doctor() -> None:
+    """Show what this machine has, what works on it, and what to do about the rest."""
+    _run("commands.doctor")
+
+
+@app.command(rich_help_panel="Results")
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127.0.0.1.")] = 5000) -> None:
     """Serve the MLflow pages until Ctrl-C."""
     _run("tracking.server", port)

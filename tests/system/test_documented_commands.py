@@ -1,16 +1,19 @@
 """Every command in a console block of the documentation works, in the order of the pages."""
 
 import ast
+import os
 import re
 import shlex
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from pages import commands, follow, python_blocks, serving
+from pages import WITHOUT_INSTALLING, commands, follow, python_blocks, serving
 from projects import Project
-from servers import free_port
+from servers import accepts, free_port
 from tracked_content import runs_of
 
 ROOT = Path(__file__).parents[2]
@@ -18,8 +21,17 @@ PAGES = ("README.md", "docs/data.md", "docs/promotion.md", "docs/tracking.md", "
 SERVING = ROOT / "docs/serving.md"
 ELSEWHERE = ("docs/artifacts.md", "docs/experiments.md", "docs/from-the-tutorial.md", "docs/team-servers.md")
 """Other tests run their commands."""
-EXPERIMENTS = {"two": "mlp", "fast": "lenet"}
+EXPERIMENTS = {"faster": "lenet", "two": "mlp", "fast": "lenet"}
 """Those of the pages that have a name, and the model that each trains."""
+
+
+@pytest.fixture(scope="module")
+def reproduced(reproduced: Project) -> Project:
+    """What a reader has who cloned it: results that are published, and the picture of a seven."""
+    shutil.copytree(ROOT / "docs/images", reproduced.path / "docs/images")
+    reproduced.run("make", WITHOUT_INSTALLING, "publish")
+    reproduced.commit("The first result, published")
+    return reproduced
 
 
 def test_no_page_with_commands_is_left_out() -> None:
@@ -39,9 +51,18 @@ def test_experiments_are_runs_of_the_one_store(reproduced: Project) -> None:
     assert {run.tags["dvc.exp_name"]: run.params["model"] for run in tagged} == EXPERIMENTS
 
 
+def test_the_pages_end_when_they_are_terminated(reproduced: Project) -> None:
+    port = free_port()
+    with serving(reproduced, ["mnist-pipeline", "ui", "--port", str(port)], f"http://127.0.0.1:{port}") as process:
+        os.kill(process, signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while accepts(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
 def test_a_model_is_used_and_served_as_its_page_shows(reproduced: Project) -> None:
     predict, command = commands(SERVING)
-    shutil.copytree(ROOT / "docs/images", reproduced.path / "docs/images")
     printed = reproduced.cli(*shlex.split(predict)[1:])
     assert re.search(r"seven\.png +\d +[\d.]+%", printed)  # the model is of tiny data
     *blocks, request = python_blocks(SERVING)

@@ -44,11 +44,11 @@ def run(names: Sequence[str], model: str | None, as_json: bool) -> None:
 
 
 def _files(path: Path, failures: list[str]) -> list[Path]:
-    """The pictures of a folder, or the file itself."""
+    """The pictures of a folder and of those within it, or the file itself."""
     try:
         if not path.is_dir():
             return [path]
-        every = sorted(path.iterdir())
+        every = sorted(file for file in path.rglob("*") if not file.is_dir())
     except OSError as error:
         _report(f"{path}: cannot be read: {error.strerror}", failures)
         return []

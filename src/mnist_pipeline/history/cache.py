@@ -84,6 +84,10 @@ class Cache:
         with _dvc_errors("dvc status"):
             return sorted(self._repo.status(targets=list(stages), with_deps=True))
 
+    def remotes(self) -> list[str]:
+        """The names of the DVC remotes."""
+        return list(self._repo.config["remote"])
+
     def experiments(self) -> list[Revision]:
         """What DVC recorded for each experiment, those that the queue has run among them."""
         with _dvc_errors("dvc exp list"):

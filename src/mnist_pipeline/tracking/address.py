@@ -1,8 +1,11 @@
 """Where the tracking store is, found without importing MLflow, which takes seconds."""
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import quote, unquote
+
+from mnist_pipeline.errors import PipelineError
 
 
 def root() -> Path:
@@ -13,9 +16,16 @@ def root() -> Path:
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, its relative path starting at the root, else the SQLite file of the repository."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlruns/mlflow.db"
+    if re.fullmatch(r"[\w.-]+:\d+(/.*)?", uri):
+        raise PipelineError(f"MLFLOW_TRACKING_URI = {uri}: not an address: did you mean http://{uri}?")
+    in_files = uri.startswith(("file:", "./", "../", "/"))
+    if in_files and os.environ.get("MLFLOW_ALLOW_FILE_STORE") != "true":
+        raise PipelineError(
+            f"MLFLOW_TRACKING_URI = {uri}: MLflow keeps runs in a database: unset it, or set sqlite:///mlruns/mlflow.db"
+        )
     if file := database(uri):
         return sqlite_uri(file) + "".join(uri.partition("?")[1:])
-    relative = uri.startswith(("file:", "./", "../")) and not uri.startswith("file:/")
+    relative = in_files and not uri.startswith(("file:/", "/"))
     return (root() / uri.removeprefix("file:")).as_uri() if relative else uri
 
 

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 import sys
 
 from mnist_pipeline import console
@@ -32,11 +31,4 @@ def run(params: Params, port: int) -> None:
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]  # one, and no jobs: the pages start sooner
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with subprocess.Popen(command, env=environment) as server:
-        try:
-            code = server.wait()
-        except KeyboardInterrupt:
-            return server.terminate()
-    if code != 0:
-        raise PipelineError(f"the MLflow pages ended with exit code {code}: see what MLflow printed above")
-    return None
+    os.execve(sys.executable, command, environment)  # MLflow ends its own server when it is interrupted or terminated

@@ -109,13 +109,14 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_classified(
 ) -> None:
     os.mkfifo("pipe.png")
     Path("nothing").mkdir()
-    for name in ("mixed/deeper", "mixed/b.png", "mixed/labels.txt"):
-        Path(name).mkdir(parents=True) if name == "mixed/deeper" else Path(name).touch()
+    Path("mixed/deeper").mkdir(parents=True)
+    for name in ("b.png", "labels.txt", "deeper/b2.png"):
+        (Path("mixed") / name).touch()
     failing = ["pipe.png", "x" * 300 + ".png", "nothing", "gone.jpg", "\x1b[2J.png"]
-    with pytest.raises(PipelineError, match="5 of 7"):
+    with pytest.raises(PipelineError, match="5 of 8"):
         predict.run([*failing, "many/a0000.png", "mixed"], None, False)
-    assert read == ["a0000.png", "b.png"]
+    assert read == ["a0000.png", "b.png", "b2.png"]
     reported = capfd.readouterr().err
     assert len(reported.splitlines()) == 6
-    assert "mixed: 2 of 3" in reported
+    assert "mixed: 1 of 3" in reported
     assert "\x1b" not in reported

@@ -47,8 +47,18 @@ def test_a_relative_address_starts_at_the_repository(tmp_path: Path, uri: str, e
     (tmp_path / "copy").mkdir()
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.chdir(tmp_path / "copy")
     assert tracking_uri() == expected.format(root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("uri", "advice"), [("127.0.0.1:5000", "http://127.0.0.1:5000"), ("file:./x", "sqlite:"), ("/srv/x", "sqlite:")]
+)
+def test_an_address_that_is_none_is_named_with_what_to_set(uri: str, advice: str, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(PipelineError, match=f"MLFLOW_TRACKING_URI = {uri}: .*{advice}"):
+        tracking_uri()
 
 
 @pytest.mark.parametrize("name", ['what? it\'s a#b "q"', "100%_ß %20:b"])
