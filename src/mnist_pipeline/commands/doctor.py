@@ -111,7 +111,7 @@ def _tracking(params: Params) -> Iterator[Finding]:
             open_store(params.tracking.experiment)
         yield Finding("mlflow", uri)
     except PipelineError as error:
-        advice = "fix that" if params.tracking.strict else "stages go on without it; mnist-pipeline sync adds the runs"
+        advice = "fix that" if params.tracking.strict else "stages continue; mnist-pipeline sync adds the runs"
         yield Finding("mlflow", str(error), advice, params.tracking.strict)
     with socket.socket() as client:
         taken = client.connect_ex(("127.0.0.1", 5000)) == 0
