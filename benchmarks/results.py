@@ -2,10 +2,12 @@
 
     python benchmarks/results.py
 
-copies what the reports of `make repro` or `dvc pull` hold to `benchmarks/results/results.json` and into the pages.
+copies what the reports of `make repro` or `dvc pull` hold to `benchmarks/results/results.json` and into the pages, and
+the picture of the images that all models miss to `docs/images`.
 """
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ Models = Mapping[str, Mapping[str, Any]]
 def main() -> None:
     RESULTS.write_text(json.dumps(read(), indent=2, sort_keys=True) + "\n")
     write_in_pages(tables(json.loads(RESULTS.read_text())))
+    shutil.copy("reports/compare/figures/missed_by_all.png", "docs/images")
 
 
 def read() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Opens MLflow's pages as a reader does, and makes the pictures in docs/images: run `make repro` and `make ui` first.
+"""Opens MLflow's pages as a reader does, and makes docs/images/curves.png: run `make repro` and `make ui` first.
 
 python docs/screenshots.py --browser /usr/bin/chromium
 """
@@ -131,8 +131,6 @@ def main() -> None:
     with visitor(arguments.address, arguments.experiment, arguments.browser) as reader:
         reader.open_charts(CURVES)
         reader.shoot(IMAGES / "curves.png")
-        reader.open_comparison(reader.runs())
-        reader.shoot(IMAGES / "compare.png")
 
 
 if __name__ == "__main__":

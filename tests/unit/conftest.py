@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,9 +45,7 @@ def workplace(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) 
         assert params is place.params
         place.published.append((stage, model, measured or {}))
 
-    module = ModuleType("publish")
-    module.publish = publish  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "mnist_pipeline.tracking.publish", module)
+    monkeypatch.setitem(sys.modules, "mnist_pipeline.tracking.publish", SimpleNamespace(publish=publish))
     return place
 
 

@@ -67,10 +67,8 @@ def _device(params: Params) -> Iterator[Finding]:
     if device.type == "cuda":
         yield Finding("device", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
     elif shutil.which("nvidia-smi"):
-        advice = (
-            f"PyTorch {torch.__version__} cannot use it: update the driver, or run python -m torch.utils.collect_env"
-        )
-        yield Finding("device", f"{device}, though there is an NVIDIA driver", advice)
+        found = f"{device}: PyTorch {torch.__version__} cannot use this machine's NVIDIA GPU"
+        yield Finding("device", found, "update its driver; python -m torch.utils.collect_env shows both")
     else:
         yield Finding("device", str(device))
 

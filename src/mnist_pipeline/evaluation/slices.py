@@ -53,14 +53,16 @@ def _slant(pixels: Pixels) -> Pixels:
     row, column = np.einsum("nij,i->n", weights, rows), np.einsum("nij,j->n", weights, columns)
     upright = np.einsum("nij,i,i->n", weights, rows, rows) - row**2
     mixed = np.einsum("nij,i,j->n", weights, rows, columns) - row * column
-    return np.rad2deg(np.arctan2(-mixed, np.maximum(upright, 1e-9)))  # type: ignore[no-any-return]
+    degrees: Pixels = np.rad2deg(np.arctan2(-mixed, np.maximum(upright, 1e-9)))
+    return degrees
 
 
 def _stroke_width(pixels: Pixels) -> Pixels:
     """Pixels across a stroke: twice the area of the ink over the length of its edge; 0 where there is none."""
     down, across = np.diff(pixels, axis=1, prepend=0), np.diff(pixels, axis=2, prepend=0)
     edge = np.hypot(down, across).sum((1, 2))
-    return 2 * pixels.sum((1, 2)) / np.maximum(edge, 1e-9)  # type: ignore[no-any-return]
+    widths: Pixels = 2 * pixels.sum((1, 2)) / np.maximum(edge, 1e-9)
+    return widths
 
 
 def _size(pixels: Pixels) -> Pixels:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.errors import PipelineError, one_line
 
 
 def root() -> Path:
@@ -21,7 +21,7 @@ def tracking_uri() -> str:
     in_files = uri.startswith(("file:", "./", "../", "/"))
     if in_files and os.environ.get("MLFLOW_ALLOW_FILE_STORE") != "true":
         raise PipelineError(
-            f"MLFLOW_TRACKING_URI = {uri}: MLflow keeps runs in a database: unset it, or set sqlite:///mlruns/mlflow.db"
+            f"MLFLOW_TRACKING_URI = {one_line(uri)}: MLflow keeps runs in a database: unset it, or set sqlite:///mlruns/mlflow.db"
         )
     if file := database(uri):
         return sqlite_uri(file) + "".join(uri.partition("?")[1:])

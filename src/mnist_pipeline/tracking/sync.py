@@ -45,7 +45,7 @@ def sync(experiment: str, revisions: Sequence[Revision], cache: Cache, pull: boo
     for line in work.left_out:
         console.info(f"sync: left out {line}")
     if work.left_out and not pull:
-        console.info("sync: --pull fetches what the DVC remote has")
+        console.info("sync: --pull fetches what the default DVC remote has")
     console.info(f"sync: {work.written} runs written, {work.complete} complete, {len(work.left_out)} left out")
     return not work.left_out
 

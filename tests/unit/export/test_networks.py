@@ -68,7 +68,7 @@ class Annotated(nn.Module):
 @pytest.fixture(autouse=True)
 def _annotated(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("mnist_pipeline.models.annotated")
-    module.NETWORK = Annotated  # type: ignore[attr-defined]
+    module.NETWORK = Annotated
     module.__spec__ = ModuleSpec(module.__name__, None)
     monkeypatch.setitem(sys.modules, module.__name__, module)
 

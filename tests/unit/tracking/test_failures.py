@@ -96,7 +96,7 @@ def test_a_store_that_gets_slow_is_called_no_more_when_the_time_is_spent(tracked
     def slowly(*arguments: object, **options: object) -> None:
         calls.append(arguments)
         time.sleep(0.6)
-        prompt(*arguments, **options)  # type: ignore[arg-type]
+        prompt(*arguments, **options)
 
     tracked.change("tracking", time_budget_seconds=BUDGET)
     monkeypatch.setattr(MlflowClient, "log_batch", slowly)
