@@ -93,7 +93,11 @@ def test_experiments_and_commits_have_runs_with_their_origin(reproduced: Project
         for runs in (live, synced)
     )
     assert tags == synced_tags
-    assert {"dvc.exp_name": "bold", "git.dirty": "true"}.items() <= tags.items()
+    assert {"dvc.exp_name": "bold", "git.dirty": "true", "mlflow.runName": "mlp · bold"}.items() <= tags.items()
+    for runs in (live, synced):
+        changed = {key: run.tags.get("changed") for key, run in runs.items()}
+        own = {("1", "0.001"): "epochs 2 → 1", ("1", "0.03"): "learning_rate 0.001 → 0.03"}
+        assert changed == {("2", "0.001"): None, **own}
     assert "accuracy" in synced["1", "0.03"].metrics
     assert "0 runs written" in reproduced.cli("sync", "--all-commits", "--experiments")
 

@@ -73,7 +73,8 @@ def live_run(params: Params, model: str) -> Iterator["LiveRun"]:
     def begin(store: Store) -> str:
         snapshot = of_work_tree(params)
         tags = runs.training_tags(snapshot, model, "stage")
-        return runs.start_training(store, snapshot, model, store.models, model, tags)
+        name = results.run_name(model, snapshot, "training")
+        return runs.start_training(store, snapshot, model, store.models, name, tags)
 
     live = LiveRun(breaker, begin)
     try:

@@ -13,11 +13,15 @@ from mnist_pipeline.data.dataset import SplitName
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import read_json, read_table
 from mnist_pipeline.formats import directory_digest, file_digest
+from mnist_pipeline.history import git, revisions
+from mnist_pipeline.history.lock import merge
 from mnist_pipeline.params import Params
 from mnist_pipeline.tracking import legacy, origin
 
-CURVES = ("learning_rate", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
-"""Columns of `history.csv`; the same numbers in the stage's metrics.json are points of these curves."""
+CURVES = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss", "learning_rate")
+"""Columns of `history.csv`, in the order of MLflow's pages; the numbers in metrics.json are points of these curves."""
+NOTE = "mlflow.note.content"
+"""The tag that MLflow's pages show as the description of a run."""
 STAGES_AFTER_TRAINING = ("evaluate", "export", "card")
 """The stages that add to the run of a trained model."""
 
@@ -123,7 +127,7 @@ def training(snapshot: Snapshot, model: str) -> RunUpdate:
         training_params(snapshot, model),
         _numbers({name: value for name, value in metrics.items() if name not in (*CURVES, "epochs")}),
         [(int(row["epoch"]), curve_points(row)) for row in history],
-        {"dvc.md5": snapshot.md5(weights)},
+        {"dvc.md5": snapshot.md5(weights)} | _changed(snapshot, model),
         [(snapshot.root / weights, "train"), (folder / "history.csv", "train")],
         ("train", "training"),
     )
@@ -142,21 +146,46 @@ def after_training(snapshot: Snapshot, stage: str, model: str) -> RunUpdate:
     # dvc.lock does not record how often export repeats its timing
     settings = {name: value for name, value in snapshot.value(stage).items() if name != "latency_repeats"}
     artifacts = _reports(root / folder, stage)
+    tags = _texts(settings, f"{stage}.") | {f"{stage}.md5": snapshot.md5(result)}
+    if stage == "card":
+        head = (root / result).read_text("utf-8").partition("\n## ")[0].strip()
+        tags[NOTE] = "\n\n".join([head, *(f"Changed: `{change}`" for change in _changed(snapshot, model).values())])
     elsewhere = {"evaluate": paths.PREDICTIONS / f"{model}.csv", "export": paths.int8(model)}.get(stage)
     if elsewhere and (root / elsewhere).exists():
         artifacts.append((root / elsewhere, f"{stage}/{elsewhere.parent.name}"))
     return RunUpdate(
         metrics=_numbers({f"onnx/{name}" if stage == "export" else name: value for name, value in metrics.items()}),
-        tags=_texts(settings, f"{stage}.") | {f"{stage}.md5": snapshot.md5(result)},
+        tags=tags,
         artifacts=artifacts,
         reads=("test", "evaluation") if stage == "evaluate" else None,
         network=root / onnx if stage == "export" else None,
     )
 
 
+def _changed(snapshot: Snapshot, model: str) -> dict[str, str]:
+    """The tag `changed`, as `epochs 12 → 6`: how a training differs from that of the commit before.
+
+    That commit is the parent of the first that records these weights; until one does, the current commit or the
+    baseline of the DVC experiment.
+    """
+    try:
+        first = git.first_commit_with(snapshot.md5(paths.weights(model)), paths.LOCK)
+        lock = revisions.at(f"{first}^" if first else snapshot.origin.get("git.commit", "HEAD")).lock
+        values: dict[str, Any] = {}
+        for name in [*lock, f"train@{model}"]:
+            merge(values, lock[name].values)
+        before = Snapshot(values, {}, recorded=lock[f"train@{model}"].dependencies)
+        old, new = ({"data": each.data_md5[:7], **training_params(each, model)} for each in (before, snapshot))
+    except (KeyError, PipelineError):  # no such commit, no training in it, or one that another release recorded
+        return {}
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    changes = ", ".join(f"{name} {old.get(name, 'none')} → {new.get(name, 'none')}" for name in names)
+    return {"changed": changes} if changes else {}
+
+
 def comparison(snapshot: Snapshot) -> RunUpdate:
-    """How the models compare. A parameter is named after each model: the name of its own run."""
-    names = {model: run_name(model, snapshot.md5(paths.weights(model))) for model in snapshot.value("models")}
+    """How the models compare. A parameter is named after each model: how the MD5 of its weights begins."""
+    names = {model: snapshot.md5(paths.weights(model))[:7] for model in snapshot.value("models")}
     settings = {"confidence": snapshot.value("evaluate.confidence"), **snapshot.value("compare")}
     report = paths.COMPARISON / "metrics.json"
     return RunUpdate(
@@ -168,8 +197,9 @@ def comparison(snapshot: Snapshot) -> RunUpdate:
     )
 
 
-def run_name(model: str, weights_md5: str) -> str:
-    return f"{model}-{weights_md5[:7]}"
+def run_name(what: str, snapshot: Snapshot, otherwise: str) -> str:
+    """A model or a stage and the DVC experiment, such as `lenet · faster`; without one, how an MD5 begins."""
+    return f"{what} · {snapshot.origin.get('dvc.exp_name') or otherwise}"
 
 
 def _reports(folder: Path, stage: str) -> list[tuple[Path, str]]:

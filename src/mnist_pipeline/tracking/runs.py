@@ -56,7 +56,7 @@ def write_model_run(
             training = results.training(snapshot, model)
             run_id = live_run_id or create_run(store, store.models, model, training_tags(snapshot, model, "sync"))
             _add(client, run_id, training, snapshot)
-            set_tags(client, run_id, {"mlflow.runName": results.run_name(model, md5)})
+            set_tags(client, run_id, {"mlflow.runName": results.run_name(model, snapshot, md5[:7])})
             client.set_terminated(run_id, "FINISHED")
             run = client.get_run(run_id)
         elif live_run_id:
@@ -76,7 +76,7 @@ def _lacks(run: Run, update: RunUpdate, is_newest: bool) -> bool:
     """Whether a run has nothing of a stage, or shows another result although this is the newest."""
     shown = run.data.tags
     names = update.metrics.keys() | {name for _, points in update.curves for name in points}
-    differs = any(shown.get(name) != value for name, value in update.tags.items())
+    differs = any(shown.get(name) != value for name, value in update.tags.items() if name != results.NOTE)
     return bool(names - run.data.metrics.keys()) or update.tags.keys().isdisjoint(shown) or (is_newest and differs)
 
 
@@ -84,10 +84,10 @@ def write_once(
     store: Store, stage: str, snapshot: Snapshot, update: RunUpdate, source: str, status: str = "FINISHED"
 ) -> bool:
     """Write the run of download, validate or compare, unless one shows the same; report whether it was written."""
-    experiment, name = store.data, f"{stage}-{snapshot.data_md5[:7]}"
+    experiment, name = store.data, f"{stage} · {snapshot.data_md5[:7]}"
     if stage == "compare":
         experiment = open_experiment(store, f"{store.name}-comparisons")
-        name = " ".join(update.params[model] for model in snapshot.value("models"))
+        name = results.run_name(stage, snapshot, " ".join(update.params[model] for model in snapshot.value("models")))
     tags = {"dvc.stage": stage, "data.md5": snapshot.data_md5}
     with store.exclusive():
         for run in find_runs(store.client, experiment, tags, status):
@@ -195,10 +195,12 @@ def _delete_run(client: MlflowClient, run_id: str) -> None:
 
 def _add(client: MlflowClient, run_id: str, update: RunUpdate, snapshot: Snapshot) -> None:
     """Add an update; what is there already stays as it is, so adding it again changes nothing."""
-    shown, now = client.get_run(run_id).data.metrics, int(time.time() * 1000)
-    points = [Metric(name, value, now, 0) for name, value in update.metrics.items() if shown.get(name) != value]
+    run, now = client.get_run(run_id).data, int(time.time() * 1000)
+    shown = run.metrics
+    points = []  # MLflow's pages have the metrics in this order
     for epoch, curves in update.curves:
         points += [Metric(name, value, now, epoch) for name, value in curves.items() if name not in shown]
+    points += [Metric(name, value, now, 0) for name, value in update.metrics.items() if shown.get(name) != value]
     params = [Param(name, value) for name, value in update.params.items()]
     for start in range(0, len(points) or len(params), BATCH):
         batch = points[start : start + BATCH]
@@ -208,7 +210,10 @@ def _add(client: MlflowClient, run_id: str, update: RunUpdate, snapshot: Snapsho
         log(run_id, str(path), folder)
     if update.reads:
         client.log_inputs(run_id, [_dataset_input(snapshot, *update.reads)])
-    set_tags(client, run_id, update.tags)  # last: a run that has them has the rest
+    title, written = update.tags.get(results.NOTE, "").partition("\n")[0], run.tags.get(results.NOTE, "")
+    by_somebody = {results.NOTE} if written and not written.startswith(title) else set()  # whose words stay
+    tags = {name: value for name, value in update.tags.items() if name not in by_somebody}
+    set_tags(client, run_id, tags)  # last: a run that has them has the rest
 
 
 def _dataset_input(snapshot: Snapshot, split: SplitName, context: str) -> DatasetInput:

@@ -8,9 +8,11 @@ from mnist_pipeline import console
 from mnist_pipeline.errors import PipelineError, one_line
 from mnist_pipeline.params import Params
 from mnist_pipeline.tracking.address import tracking_uri
-from mnist_pipeline.tracking.store import RESULTS, errors_in_one_line, open_store
+from mnist_pipeline.tracking.store import errors_in_one_line, open_store
 
 HOST = "127.0.0.1"
+EXPERIMENT = "MNIST_PIPELINE_EXPERIMENT"
+"""The variable with the id of the experiment that the pages open on."""
 
 
 def run(params: Params, port: int) -> None:
@@ -26,9 +28,9 @@ def run(params: Params, port: int) -> None:
             raise PipelineError(f"port {port}: {error.strerror}: try another: make ui PORT={port + 1}") from error
     with errors_in_one_line():
         store = open_store(params.tracking.experiment)
-    table = f"http://{HOST}:{port}/#/experiments/{store.models}/runs?viewStateShareKey={RESULTS}"
-    console.info(f"The trained models and their results: {table}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    console.info(f"The trained models and their results: http://{HOST}:{port}")
+    command = [sys.executable, "-m", "mlflow", "ui", "--app-name", "mnist-pipeline", "--backend-store-uri", uri]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]  # one, and no jobs: the pages start sooner
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {"PYTHONWARNINGS": "ignore:starlette.middleware.wsgi"} | os.environ  # which MLflow 3.17 imports
+    environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", EXPERIMENT: store.models}
     os.execve(sys.executable, command, environment)  # MLflow ends its own server when it is interrupted or terminated

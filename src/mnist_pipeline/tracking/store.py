@@ -1,14 +1,13 @@
 """The tracking store: a server that `MLFLOW_TRACKING_URI` names, or one SQLite file for the whole repository.
 
-Private parts of MLflow, as 3.17 has them, are used here alone: its tables, the tags of its pages, a server's variable.
+Private parts of MLflow, as 3.17 has them, are used here and in `views` alone: its tables, a server's variable.
 """
 
-import json
 import logging
 import os
 import sqlite3
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,10 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mnist_pipeline.errors import PipelineError, one_line
+from mnist_pipeline.tracking import views
 from mnist_pipeline.tracking.address import database, sqlite_uri, tracking_uri
 
 MODEL_VIEW = {"mlflow.experimentKind": "custom_model_development"}  # without it MLflow guesses
-RESULTS = "results"
-"""The key of the view of the trained models."""
-METRICS = ("accuracy", "errors", "parameters", "validation_accuracy")
-COLUMNS = ("attributes.`Models`", "params.`model`", *(f"metrics.`{name}`" for name in METRICS))
 LOCK_SECONDS = 20  # how long to wait for other processes, which hold the lock while they add a run
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -81,7 +77,7 @@ def open_store(experiment: str) -> Store:
             raise MlflowException(f"{uri}: {error}") from error
         if file and "MLFLOW_TRACKING_URI" not in os.environ:  # else others keep their own locations in it
             _move_locations(file)
-        view = saved_view(RESULTS, "Results", COLUMNS)
+        view = views.saved_view(views.RESULTS, "Results", views.trained_models())
         models, data = _experiment(client, experiment, file, view), _experiment(client, f"{experiment}-data", file, {})
     return Store(client, experiment, models, data, file)
 
@@ -90,13 +86,6 @@ def open_experiment(store: Store, name: str, view: dict[str, str] | None = None)
     """The id of another experiment, which is made where it is missing, with a saved view of its table."""
     with store.exclusive():
         return _experiment(store.client, name, store.database, view or {})
-
-
-def saved_view(key: str, name: str, columns: Sequence[str], **state: str | bool) -> dict[str, str]:
-    """Tags of an experiment that put a view of its table under the button "Views", and at `viewStateShareKey=key`."""
-    shown = json.dumps({"selectedColumns": columns, **state})  # by itself MLflow shows no metric
-    view = {"name": name, "createdAt": 0, "updatedAt": 0, "state": shown}
-    return {f"mlflow.sharedViewState.{key}": json.dumps(view)}
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mnist_pipeline.params import Params
-from mnist_pipeline.tracking import runs
+from mnist_pipeline.tracking import runs, views
 from mnist_pipeline.tracking.publish import Breaker, LiveRun
 from mnist_pipeline.tracking.results import of_work_tree
-from mnist_pipeline.tracking.store import Store, open_experiment, saved_view
+from mnist_pipeline.tracking.store import Store, open_experiment
 
 STUDY, TRIAL, STATE, PARENT = "sweep.study", "sweep.trial", "sweep.state", "mlflow.parentRunId"
 OTHERWISE = "the search continues, and keeps its results in Optuna's storage"
@@ -57,15 +57,10 @@ class SearchRuns:
 
         A view of the trials of a model has the best first; with its columns in this order MLflow shows them at once.
         """
-        order = "metrics.`validation_accuracy`"
-        view = saved_view(
-            f"trials-{self._model}",
-            f"Trials of {self._model}",
-            [order, *(f"params.`{key}`" for key in self._searched), f"tags.`{STATE}`", f"tags.`{STUDY}`"],
-            orderByKey=order,
-            orderByAsc=False,
-            searchFilter=f"params.model = '{self._model}' and tags.`{TRIAL}` != ''",
-        )
+        tried = [*(f"params.`{key}`" for key in self._searched), f"tags.`{STATE}`", f"tags.`{STUDY}`"]
+        table = views.best_first("validation_accuracy", ["metrics.`validation_accuracy`", *tried])
+        table["searchFilter"] = f"params.model = '{self._model}' and tags.`{TRIAL}` != ''"
+        view = views.saved_view(f"trials-{self._model}", f"Trials of {self._model}", table)
         experiment = open_experiment(store, f"{store.name}-sweeps", view)
         with store.exclusive():
             for run in runs.find_runs(store.client, experiment, {STUDY: study}):

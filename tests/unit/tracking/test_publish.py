@@ -22,11 +22,12 @@ def test_all_stages_fill_one_run(tracked) -> None:
     tracked.card()
 
     run, md5 = tracked.run(), file_digest(paths.weights(MODEL), "md5")
-    assert run.info.run_name == f"lenet-{md5[:7]}"
+    assert run.info.run_name == f"lenet · {md5[:7]}"
     assert (run.info.status, run.info.end_time) == ("FINISHED", trained.info.end_time)
     tags = {"dvc.md5": md5, "data.md5": directory_digest(paths.RAW), "dvc.stage": "train@lenet"}
     tags |= {"source": "stage", "evaluate.confidence": "0.95", "process.id": str(os.getpid())}
     assert tags.items() <= run.data.tags.items()
+    assert run.data.tags["mlflow.note.content"] == "# A card\n\nIt is good."
     assert "export.latency_repeats" not in run.data.tags  # which dvc.lock does not record
     # as params.yaml has it, though the parameter is a float
     params = {"augmentation.rotation": "18", "architecture.pooling": "max", "seed": "42", "dataset": "mnist"}
@@ -45,6 +46,17 @@ def test_all_stages_fill_one_run(tracked) -> None:
     latencies = tracked.store.client.download_artifacts(run.info.run_id, "export/latency.json")
     assert json.loads(Path(latencies).read_text())["latency_ms_batch_256"] == 9
     assert len(run.outputs.model_outputs) == 1
+
+
+def test_a_description_follows_the_card_until_somebody_writes_another(tracked) -> None:
+    tracked.train()
+    tracked.card()
+    tracked.card("It is better.")
+    assert tracked.run().data.tags["mlflow.note.content"] == "# A card\n\nIt is better."
+    tracked.store.client.set_tag(tracked.run().info.run_id, "mlflow.note.content", "Our favourite")
+    tracked.card("It is best.")
+    assert tracked.run().data.tags["mlflow.note.content"] == "Our favourite"
+    assert tracked.run().data.tags["card.md5"] == file_digest(paths.model_card(MODEL), "md5")
 
 
 @pytest.mark.parametrize("validated", [True, False])
@@ -124,7 +136,7 @@ def test_a_training_that_breaks_off_is_marked(tracked, error: BaseException, sta
 
     with pytest.raises(type(error)):
         tracked.train(before_epoch=break_off)
-    assert (tracked.run().info.status, tracked.run().info.run_name) == (status, MODEL)
+    assert (tracked.run().info.status, tracked.run().info.run_name) == (status, "lenet · training")
     assert "dvc.md5" not in tracked.run().data.tags
 
 
@@ -134,7 +146,7 @@ def test_download_and_validation_have_runs_of_their_own(tracked) -> None:
     assert tracked.runs() == []
     runs = {run.data.tags["dvc.stage"]: run for run in tracked.runs("-data")}
     digest = directory_digest(paths.RAW)
-    assert {run.info.run_name for run in runs.values()} == {f"download-{digest[:7]}", f"validate-{digest[:7]}"}
+    assert {run.info.run_name for run in runs.values()} == {f"download · {digest[:7]}", f"validate · {digest[:7]}"}
     assert runs["download"].data.params["dataset"] == "mnist"
     assert runs["download"].data.metrics.keys() == {f"bytes/{path.name}" for path in paths.RAW.iterdir()}
     assert runs["validate"].data.params == {"suite": "mnist"}
@@ -167,9 +179,9 @@ def test_a_comparison_has_a_run_of_its_own_that_names_those_of_the_models(tracke
     before = tracked.run()
     tracked.compare()
     (run,) = tracked.runs("-comparisons")
-    other = f"mlp-{file_digest(paths.weights('mlp'), 'md5')[:7]}"
-    assert (run.data.params["lenet"], run.data.params["mlp"]) == (before.info.run_name, other)
-    assert (run.info.run_name, run.info.status) == (f"{before.info.run_name} {other}", "FINISHED")
+    lenet, mlp = (file_digest(paths.weights(model), "md5")[:7] for model in ("lenet", "mlp"))
+    assert (run.data.params["lenet"], run.data.params["mlp"]) == (lenet, mlp)
+    assert (run.info.run_name, run.info.status) == (f"compare · {lenet} {mlp}", "FINISHED")
     assert run.data.params["compare.confidence"] == str(tracked.params.evaluate.confidence)
     assert run.data.metrics == {"images": 200, "models": 2, "missed_by_all": 5}
     assert run.data.tags["dvc.md5"] == file_digest(paths.COMPARISON / "metrics.json", "md5")
