@@ -16,11 +16,6 @@ from playwright.sync_api import Page, sync_playwright
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 """No sandbox, as Chromium has none for root, which CI often is; it opens nothing but the pages of this machine."""
-SETTINGS = """
-localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
-localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
-"""
-"""What a first visitor would click: the view for model training, and no assistant."""
 CURVES = "^(train_loss|validation_accuracy|validation_loss|accuracy|errors|loss)$"
 IMAGES = Path(__file__).parent / "images"
 
@@ -42,16 +37,15 @@ class Visitor:
         return sorted(self.client.search_runs([self.experiment]), key=lambda run: run.info.run_name)
 
     def open_table(self) -> None:
-        """The runs, with the columns of the saved view."""
-        self._open(f"experiments/{self.experiment}/runs?viewStateShareKey=results", "accuracy")
+        """The first page: the runs of the trained models."""
+        self._open("", "accuracy")
 
     def open_trials(self, model: str) -> None:
         """The trials of the searches for a model, the best first: their saved view."""
         self._open(f"experiments/{self.experiment}/runs?viewStateShareKey=trials-{model}", "trial 0")
 
-    def open_runs(self) -> None:
-        """The runs, as MLflow shows them by itself."""
-        self._open(f"experiments/{self.experiment}/runs", self.runs()[-1].info.run_name)
+    def open_run(self, run: Run, tab: str = "") -> None:
+        self._open(f"experiments/{self.experiment}/runs/{run.info.run_id}{tab}", run.info.run_name)
 
     def open_charts(self, metrics: str) -> None:
         """The charts of the metrics that match a regular expression, one line or bar for each run."""
@@ -99,9 +93,9 @@ class Visitor:
         return self.client.search_logged_models([self.experiment], filter_string=f"name = '{name}'")[0]
 
     def _open(self, path: str, awaited: str) -> None:
-        self.page.set_viewport_size({"width": 1500, "height": 900})
+        self.page.set_viewport_size({"width": 1400, "height": 900})
         self.page.goto("about:blank")  # the pages change the address themselves, which would cut off the next one
-        self.page.goto(f"{self.address}/#/{path}")
+        self.page.goto(f"{self.address}/#/{path}" if path else self.address)
         self.page.get_by_text(awaited).first.wait_for()
 
 
@@ -111,7 +105,6 @@ def visitor(address: str, experiment: str, browser: str | None) -> Iterator[Visi
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
         page = chromium.new_page()
-        page.add_init_script(SETTINGS)
         yield Visitor(page, address, experiment)
         chromium.close()
 

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from projects import Project
 from screenshots import Visitor
 
-NAME = re.compile(r"^(lenet|mlp)-[0-9a-f]{7}$")
+NAME = re.compile(r"^(lenet|mlp) · [0-9a-f]{7}$")
 
 
 @pytest.fixture(autouse=True)
@@ -20,20 +20,47 @@ def _picture(reader: Visitor, request: pytest.FixtureRequest, tmp_path: Path):
     reader.shoot(tmp_path / f"{request.node.name}.png")
 
 
-def test_the_table_has_one_run_for_each_model_with_its_results(reader: Visitor) -> None:
+def test_a_new_browser_opens_on_the_trained_models_the_best_first(reader: Visitor) -> None:
+    """All columns are on the page, and nothing lies over it."""
+    best = sorted(reader.runs(), key=lambda run: run.data.metrics["accuracy"], reverse=True)
+    reader.client.set_tag(best[0].info.run_id, "changed", "epochs 24 → 6")  # a first result has no parent
     reader.open_table()
     names = reader.page.get_by_role("gridcell").get_by_role("link", name=NAME)
     expect(names).to_have_count(2)
-    assert sorted(name.split("-")[0] for name in names.all_inner_texts()) == ["lenet", "mlp"]
-    for column in ("accuracy", "errors", "validation_accuracy", "model"):
-        expect(reader.page.get_by_role("columnheader", name=column, exact=True).last).to_be_visible()
-    for run in reader.runs():
+    assert names.all_inner_texts() == [run.info.run_name for run in best]
+    for column in ("accuracy", "errors", "validation_accuracy", "changed"):
+        header = reader.page.get_by_role("columnheader", name=column, exact=True).last
+        expect(header).to_be_in_viewport(ratio=0.9)
+    for run in best:
         errors = f"{run.data.metrics['errors']:.0f}"
         expect(reader.page.get_by_role("gridcell", name=errors, exact=True).first).to_be_visible()
-    reader.open_runs()
+    for hidden in ("Ask questions about your experiments", "You're viewing a shared view"):
+        expect(reader.page.get_by_text(hidden)).to_have_count(0)
     reader.page.get_by_text("Views", exact=True).click()
     expect(reader.page.get_by_text("Results", exact=True)).to_be_visible()
     reader.page.keyboard.press("Escape")
+
+
+def test_what_a_visitor_has_chosen_stays(reader: Visitor) -> None:
+    reader.open_table()
+    reader.page.get_by_text("GenAI", exact=True).click()
+    reader.open_table()
+    expect(reader.page.get_by_text("Prompts", exact=True).first).to_be_visible()
+    reader.page.get_by_text("Model training", exact=True).click()
+    reader.open_table()
+    expect(reader.page.get_by_text("Prompts", exact=True)).to_have_count(0)
+
+
+def test_a_run_is_described_and_its_curves_come_first(reader: Visitor) -> None:
+    run = reader.runs()[0]
+    reader.open_run(run)
+    title, result = re.findall(r"^# (.+)\n\n(.{20})", run.data.tags["mlflow.note.content"])[0]
+    for text in (title, result):
+        expect(reader.page.get_by_text(text).first).to_be_visible()
+    reader.open_run(run, "/model-metrics")
+    heads = reader.page.get_by_text(re.compile(r"^[\w ]+ ?\(\d+\)$"))
+    expect(heads.nth(2)).to_be_visible()  # the sections that MLflow makes come below
+    assert heads.first.inner_text().startswith("Curves")
 
 
 def test_the_charts_draw_a_curve_for_each_model(reader: Visitor) -> None:

@@ -6,8 +6,13 @@ from typing import Any
 
 RESULTS = "results"
 """The key of the view of the trained models."""
-COLUMNS = ("metrics.`accuracy`", "metrics.`errors`", "metrics.`validation_accuracy`", "tags.`changed`")
-WIDTHS = {"metrics.`validation_accuracy`": 160, "tags.`changed`": 360}
+COLUMNS = {
+    "metrics.`accuracy`": 120,
+    "metrics.`errors`": 80,
+    "metrics.`validation_accuracy`": 165,
+    "tags.`changed`": 380,
+}
+"""Those of the trained models and their widths, which fit beside the names on a page of 1,400 pixels."""
 CHARTS = {
     "Curves": ("LINE", ("validation_accuracy", "validation_loss", "train_loss")),
     "Test results": ("BAR", ("accuracy", "errors", "corruption_accuracy")),
@@ -32,7 +37,8 @@ def charts() -> dict[str, Any]:
 
 
 def trained_models() -> dict[str, Any]:
-    return best_first("accuracy", COLUMNS) | {"columnWidths": WIDTHS, "columnOrder": [*WIDTHS]} | charts()
+    """The best model first, and the curves above all other charts."""
+    return best_first("accuracy", [*COLUMNS]) | {"columnWidths": COLUMNS, "columnOrder": [*COLUMNS]} | charts()
 
 
 def saved_view(key: str, name: str, state: dict[str, Any]) -> dict[str, str]:
