@@ -97,7 +97,7 @@ def test_every_model_is_drawn_and_can_be_pulled_by_name(model: str) -> None:
     """DVC has no matrix for plots and artifacts: `mnist-pipeline plots` writes a new model's lines there."""
     assert PIPELINE["artifacts"][model]["path"] == f"models/{model}/model.onnx"
     drawn = yaml.safe_dump(PIPELINE["plots"])
-    for file in ("train/{}/history.csv", "evaluate/predictions/{}.csv", "evaluate/{}/figures"):
+    for file in ("train/{}/history.csv", "evaluate/predictions/{}.csv", "evaluate/{}/figures", "card/{}/curves.png"):
         assert f"reports/{file.format(model)}" in drawn
 
 

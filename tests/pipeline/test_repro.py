@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -63,6 +64,10 @@ def test_a_model_has_at_most_twenty_metrics_and_every_plot_is_drawn(reproduced: 
     assert 15 <= len([name for path, values in found.items() if "/lenet/" in path for name in values["data"]]) <= 20
     reproduced.run("dvc", "plots", "show", "--out", "dvc_plots")
     page = reproduced.read("dvc_plots/index.html")
+    plots = re.findall(r'<div\s+id ?= ?"(\w+)"', page)
+    assert plots[:2] == ["Validation_accuracy", "Loss"], "the curves come first"
+    pictures = [name for name in plots if name.endswith("_png")]  # all that is seen without a network
+    assert pictures[:2] == [f"reports_card_{model}_curves_png" for model in ("lenet", "mlp")]
     shutil.rmtree(reproduced.path / "dvc_plots")
     assert all(name in page for name in ("validation_accuracy", "missed_by_all.png", "confusion.png"))
 

@@ -57,7 +57,7 @@ def test_plots_of_every_form_are_copied_for_a_new_model(tmp_path: Path, monkeypa
     Path("dvc.yaml").write_text((ROOT / "dvc.yaml").read_text().replace("plots:\n", others, 1))
     plots.run(params)
     written = Path("dvc.yaml").read_text()
-    assert written.count("wide-lenet") == 10
+    assert written.count("wide-lenet") == 11
     assert f"  - {line.format('wide-lenet')}\n" in written
     assert "    labels: [onnx, wide-lenet]\n" in written
     plots.run(params)  # nothing is to be added

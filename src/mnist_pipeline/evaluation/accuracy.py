@@ -1,5 +1,7 @@
 """How many test images are right, in all and of each class, and which are not."""
 
+from math import ceil
+
 import numpy as np
 import pandas as pd
 import torch
@@ -9,7 +11,9 @@ from torch.nn.functional import cross_entropy
 
 from mnist_pipeline.comparison.intervals import bootstrap_interval, wilson_interval
 from mnist_pipeline.evaluation.analysis import EvaluationInput, Result, markdown_table
-from mnist_pipeline.evaluation.figures import GREY, as_png, image_grid
+from mnist_pipeline.evaluation.figures import DOTS_PER_INCH, GREY, as_png, image_grid, shorten
+
+LARGEST_MATRIX = 7.0  # inches
 
 
 def analyse(test: EvaluationInput) -> Result:
@@ -63,47 +67,56 @@ def _card(test: EvaluationInput, rows: list[tuple[str, float, float, float]], pe
     return f"""\
 ## Accuracy
 
-{int((~test.correct).sum()):,} of {len(test.labels):,} test images are mistaken. F1 score, mean over the classes: \
-{f1}; cross-entropy: {loss}. In brackets: the interval at {100 * test.settings.confidence:g}%, Wilson's or the \
-bootstrap's.
+F1 score, mean over the classes: {f1}; cross-entropy: {loss}. In brackets: the interval at \
+{100 * test.settings.confidence:g}% confidence, Wilson's or the bootstrap's.
 
-{markdown_table(("label", "precision", "recall", "F1 score", "images"), of_each)}
-
-![Confusion](figures/confusion.png)
-
-![Mistakes](figures/mistakes.png)"""
+{markdown_table(("label", "precision", "recall", "F1 score", "images"), of_each)}"""
 
 
 @as_png
 def draw_confusion(counts: NDArray[np.int64], names: list[str]) -> Figure:
-    """The mistakes of each true label (rows), coloured by their number; right predictions are grey."""
-    mistakes = np.where(np.eye(len(names), dtype=bool), 0, counts)
-    side = 2.0 + 0.48 * len(names)
-    figure = Figure(figsize=(side, side), layout="constrained")
+    """The mistakes of each true label (rows), coloured by their number; right predictions are grey.
+
+    Of many classes the cells are too small for numbers: labels are thinned, and at last several classes share a cell.
+    """
+    classes, mistakes = len(names), counts * (1 - np.eye(len(names), dtype=np.int64))
+    size = min(0.5, LARGEST_MATRIX / classes)  # inches of a class
+    shown = range(0, classes, ceil(0.15 / size))  # inches of a label
+    labels = [shorten(names[number]) for number in shown]
+    length = 0.09 * max(map(len, labels))
+    upright, numbered = length > size, size >= 0.2
+    starts = np.arange(0, classes, max(1, round(2 / (size * DOTS_PER_INCH))))  # a cell has two pixels or more
+    cells = np.add.reduceat(np.add.reduceat(mistakes, starts, axis=0), starts, axis=1)
+
+    width = size * classes + length + (0.6 if numbered else 1.6)
+    figure = Figure((max(3.6, width), size * classes + (length if upright else 0.2) + 0.9), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(mistakes, cmap="Blues", vmin=0, vmax=max(1, mistakes.max()))
-    for (row, column), count in np.ndenumerate(counts):
-        if count:
-            dark = mistakes[row, column] > 0.6 * mistakes.max()
-            color = GREY if row == column else "white" if dark else "black"
-            axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=9)
-    axes.set_xticks(range(len(names)), names)
-    if max(map(len, names)) > 3:
-        axes.tick_params("x", labelrotation=90)
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="predicted", ylabel="true")
-    axes.set_title(f"{mistakes.sum():,} of {counts.sum():,} test images mistaken", fontsize=11)
+    extent = (-0.5, classes - 0.5, classes - 0.5, -0.5)
+    image = axes.imshow(cells, cmap="Blues", vmin=0, vmax=max(1, cells.max()), extent=extent)
+    if numbered:
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                dark = mistakes[row, column] > 0.6 * mistakes.max()
+                color = GREY if row == column else "white" if dark else "black"
+                axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=min(9, 24 * size))
+    else:
+        figure.colorbar(image, label="mistakes", shrink=0.6, format="{x:,.0f}")
+    axes.set_xticks(shown, labels, rotation=90 if upright else 0)
+    axes.set_yticks(shown, labels)
+    axes.set(xlabel="predicted label", ylabel="true label")
+    figure.suptitle(f"{mistakes.sum():,} of {counts.sum():,} test images misclassified", fontsize=11)
     return figure
 
 
 def draw_mistakes(images: NDArray[np.uint8], mistakes: pd.DataFrame, most: int) -> bytes:
     """The first `most` mistakes, of all images `[N, height, width]`, with label → predicted, confidence and number."""
     shown = mistakes.head(most)
-    heading = f"The {len(shown):,} most confident of {len(mistakes):,} mistakes\ntrue → predicted, confidence, number"
+    heading = f"The {len(shown):,} most confident of {len(mistakes):,} mistakes on the test set"
+    explained = "true label → predicted label, confidence, number of the image"
     return image_grid(
-        heading if len(shown) else "No mistake on the test set",
+        f"{heading}\n{explained}" if len(shown) else "No mistake on the test set",
         images[shown["image"].to_numpy()],
-        [f"{row.label} → {row.predicted}" for row in shown.itertuples()],
+        [f"{shorten(str(row.label))} → {shorten(str(row.predicted))}" for row in shown.itertuples()],
         [f"{row.confidence:.1%}  #{row.image}" for row in shown.itertuples()],
         [False] * len(shown),
     )

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import one_hot
 
 from mnist_pipeline.evaluation.analysis import BATCH_SIZE, EvaluationInput, Result
-from mnist_pipeline.evaluation.figures import BLUE, GREY, ORANGE, as_png, show_image, without_frame
+from mnist_pipeline.evaluation.figures import BLUE, GREY, ORANGE, as_png, shorten, show_image, without_frame
 
 STRENGTHS = (0, 4, 8, 16, 32, 64)  # grey levels of 255 by which each pixel changes at most
 PASSES = len(STRENGTHS)
@@ -34,7 +35,12 @@ def analyse(test: EvaluationInput) -> Result:
         test.on_progress(images)
     table = pd.DataFrame(rows, columns=["strength", "accuracy"])
     left = [f"{test.share(accuracy * images, images, 1)} at {strength}" for strength, accuracy in rows[1:]]
-    card = f"## Attack\n\nOne step of the fast gradient sign method leaves {', '.join(left)} grey levels."
+    card = f"""\
+## Attack
+
+![Accuracy under attack](figures/attack.png)
+
+One step of the fast gradient sign method leaves an accuracy of {", ".join(left)} grey levels."""
     figures = {"attack": draw_attack(table, examples)}
     return Result({"attack_accuracy_16": dict(rows)[16]}, {"attack": table}, figures, card)
 
@@ -69,15 +75,15 @@ def attacked(images: NDArray[np.uint8], directions: NDArray[np.int8], strength: 
 def draw_attack(table: pd.DataFrame, examples: list[list[tuple[NDArray[np.uint8], str, bool]]]) -> Figure:
     """Accuracy at each strength, and beneath it some images, their predicted labels, and whether these are right."""
     count, rows = len(table), len(examples[0])
-    figure = Figure(figsize=(1.05 * count + 0.6, 2.2 + 1.25 * rows), layout="constrained")
+    figure = Figure((1.05 * count + 0.6, 2.6 + 1.25 * rows), layout=ConstrainedLayoutEngine(h_pad=0.08))
     grid = figure.add_gridspec(1 + rows, count, height_ratios=[1.8, *[1] * rows])
     above = figure.add_subplot(grid[0, :])
     bars = above.bar(range(count), 100 * table["accuracy"], color=BLUE, width=0.6)
     above.bar_label(bars, [f"{accuracy:.1%}" for accuracy in table["accuracy"]], padding=2, fontsize=9)
     above.set_xticks(range(count), table["strength"])
-    above.set(xlim=(-0.5, count - 0.5), ylim=(0, 100), ylabel="accuracy, %")
-    above.set_xlabel("grey levels of 255 by which each pixel changes at most")
-    above.set_title("Accuracy under a one-step attack, and what images are taken for", fontsize=11, pad=14)
+    above.set(xlim=(-0.5, count - 0.5), ylim=(0, 112), yticks=range(0, 101, 25), ylabel="accuracy, %")
+    above.set_xlabel("largest change of a pixel, in grey levels of 255")
+    figure.suptitle("Accuracy under a one-step attack, and the predictions for some images", fontsize=11)
     without_frame(above)
     for column, shown in enumerate(examples):
         for row, (image, predicted, right) in enumerate(shown, 1):
@@ -85,5 +91,5 @@ def draw_attack(table: pd.DataFrame, examples: list[list[tuple[NDArray[np.uint8]
             show_image(axes, image)
             axes.set_axis_off()
             color, weight = (GREY, "normal") if right else (ORANGE, "bold")
-            axes.set_title(f"→ {predicted}", fontsize=9, color=color, fontweight=weight, pad=2)
+            axes.set_title(f"→ {shorten(predicted, 11)}", fontsize=9, color=color, fontweight=weight, pad=2)
     return figure

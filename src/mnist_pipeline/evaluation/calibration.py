@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -41,10 +42,10 @@ def analyse(test: EvaluationInput) -> Result:
     card = f"""\
 ## Calibration
 
-Expected calibration error {error:.4f} ({low:.4f}–{high:.4f}); {error_scaled:.4f} at the temperature \
-{temperature:.2f}, fitted on the validation set.
+![Accuracy at each confidence](figures/reliability.png)
 
-![Reliability](figures/reliability.png)"""
+Expected calibration error {error:.4f} ({low:.4f}–{high:.4f}); {error_scaled:.4f} at the temperature \
+{temperature:.2f}, fitted on the validation set."""
     figures = {"reliability": draw_reliability(as_it_is, scaled, temperature)}
     return Result({"calibration_error": error}, tables, figures, card)
 
@@ -105,9 +106,12 @@ def draw_reliability(reliability: pd.DataFrame, scaled: pd.DataFrame, temperatur
         label = f"{name} {calibration_error(bins):.4f}"
         above.errorbar(bins["confidence"], bins["accuracy"], yerr=reach, label=label, **style)
     above.set(xlim=(0, 1.02), ylim=(-0.02, 1.02), ylabel="accuracy")
+    above.yaxis.set_major_formatter(PercentFormatter(1))
     figure.legend(loc="outside upper left", frameon=False)
     below.bar(reliability["confidence"], reliability["count"], width=0.02, color=BLUE)
-    below.set(xlabel="confidence", ylabel="images", yscale="log", ylim=(0.5, None))
+    below.set(xlabel="mean confidence of the images in a bin", ylabel="images", yscale="log", ylim=(0.5, None))
+    below.xaxis.set_major_formatter(PercentFormatter(1))
+    below.yaxis.set_major_formatter("{x:,.0f}")
     without_frame(above)
     without_frame(below)
     return figure

@@ -42,12 +42,12 @@ def analyse(test: EvaluationInput) -> Result:
     card = f"""\
 ## Corruptions
 
-Of the test images, changed in ten ways at five strengths each, {mean:.1%} are right; at worst {worst:.1%}. The \
-interval is that of the images once.
+![Accuracy under each corruption](figures/corruptions.png)
 
-{markdown_table(("change", "accuracy"), cells)}
+Mean accuracy on the test images under ten corruptions at five strengths each: {mean:.1%}; the lowest is {worst:.1%}. \
+The intervals count each image once.
 
-![Corruptions](figures/corruptions.png)"""
+{markdown_table(("corruption", "accuracy"), cells)}"""
     return Result(
         scalars={"corruption_accuracy": mean, "corruption_accuracy_worst": worst},
         tables={"corruptions": table},
@@ -157,14 +157,14 @@ def draw_corruptions(table: pd.DataFrame, clean: float, examples: NDArray[np.uin
     figure = Figure(figsize=(6.2, 0.5 * len(grid) + 1.2), layout="constrained")
     pictures, axes = figure.subplots(1, 2, width_ratios=[1, 9])
     pictures.imshow(np.vstack(list(examples)), cmap="gray", vmin=0, vmax=255, aspect="auto")
-    pictures.set(xticks=[], yticks=[], xlabel=f"at {SHOWN}")
+    pictures.set(xticks=[], yticks=[], xlabel=f"strength\n{SHOWN}")
     axes.imshow(grid, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for (row, column), accuracy in np.ndenumerate(grid):
         color = "black" if accuracy > 0.5 else "white"
         axes.text(column, row, f"{accuracy:.1%}", ha="center", va="center", color=color, fontsize=9)
     axes.set_xticks(range(grid.shape[1]), grid.columns)
     axes.set_yticks(range(grid.shape[0]), grid.index)
-    axes.set(xlabel="strength")
-    heading = f"Accuracy under corruption: {table['accuracy'].mean():.1%} in the mean, {clean:.1%} without"
+    axes.set(xlabel="strength, from barely visible to hard to read")
+    heading = f"Accuracy under corruption: {table['accuracy'].mean():.1%} on average, {clean:.1%} without"
     figure.suptitle(heading, fontsize=11)
     return figure

@@ -29,11 +29,17 @@ def as_png(draw: Callable[Arguments, Figure]) -> Callable[Arguments, bytes]:
     @wraps(draw)
     def png(*args: Arguments.args, **kwargs: Arguments.kwargs) -> bytes:
         content = BytesIO()
-        with matplotlib.style.context("default"):  # the `Software` note would name matplotlib's version
+        with matplotlib.style.context(["default", {"text.parse_math": False}]):  # a label may have two dollar signs
+            # The note `Software` would name matplotlib's version
             draw(*args, **kwargs).savefig(content, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
         return content.getvalue()
 
     return png
+
+
+def shorten(name: str, most: int = 20) -> str:
+    """A label of at most so many characters, which leaves space for the figure beside it."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def without_frame(axes: Axes, *sides: str) -> None:
@@ -55,10 +61,10 @@ def image_grid(
     heading: str, images: NDArray[np.uint8], captions: Sequence[str], details: Sequence[str], framed: Sequence[bool]
 ) -> Figure:
     """A grid of images `[N, height, width]`, about as wide as high, each between its caption and its details."""
-    width = max(1.05, 0.085 * max(map(len, captions), default=0), 0.062 * max(map(len, details), default=0))
+    width = max(1.05, 0.085 * max(map(len, captions), default=0), 0.071 * max(map(len, details), default=0))
     columns = max(4, ceil(sqrt(2 * len(captions) / width)))
     rows, lines = ceil(len(captions) / columns), heading.count("\n") + 1
-    figure = Figure(figsize=(columns * width, 0.1 + 0.25 * lines + rows * 1.4), layout="constrained")
+    figure = Figure(figsize=(max(5, columns * width), 0.1 + 0.25 * lines + rows * 1.4), layout="constrained")
     figure.suptitle(heading, fontsize=11)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat) if rows else []
     for axes in grid:
@@ -66,7 +72,7 @@ def image_grid(
     for axes, image, caption, detail, frame in zip(grid, images, captions, details, framed, strict=False):
         show_image(axes, image, "gray_r")
         axes.set_title(caption, fontsize=10, color=ORANGE, fontweight="bold", pad=3)
-        axes.text(0.5, -0.04, detail, fontsize=7, color=GREY, ha="center", va="top", transform=axes.transAxes)
+        axes.text(0.5, -0.04, detail, fontsize=8, color=GREY, ha="center", va="top", transform=axes.transAxes)
         if frame:
             axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=BLUE, linewidth=2))
     return figure

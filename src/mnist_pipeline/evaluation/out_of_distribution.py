@@ -34,10 +34,12 @@ def analyse(test: EvaluationInput) -> Result:
     card = f"""\
 ## Out of distribution
 
-Images of none of its classes get one all the same. Let through is what stays below the energy that {KEPT:.0%} of the \
-test images stay below.
+![Energy scores](figures/out_of_distribution.png)
 
-{markdown_table(("what they show", "images", "mean confidence", "let through"), rows)}"""
+An image of none of the classes gets a label all the same. Undetected are those with an energy score no higher than \
+that of {KEPT:.0%} of the test images.
+
+{markdown_table(("kind", "images", "mean confidence", "undetected"), rows)}"""
     return Result(
         scalars={"ood_auroc": float(table["auroc"].mean())},
         tables={"out_of_distribution": table},
@@ -114,12 +116,13 @@ def draw_out_of_distribution(
     """The energies of each kind of image, the test images first, beside some of the images `[M, height, width]`."""
     energies = {kind: energy(outputs) for kind, outputs in logits.items()}
     captions = {
-        row.kind: f"confidence {row.mean_confidence:.1%}, AUROC {row.auroc:.3f}, let through {row.fpr_at_95_tpr:.1%}"
+        row.kind: f"{row.fpr_at_95_tpr:.1%} undetected, AUROC {row.auroc:.3f}, confidence {row.mean_confidence:.1%}"
         for row in table.itertuples()
     }
     figure = Figure(figsize=(7.2, 1.05 * len(energies) + 1.1), layout="constrained")
-    heading = "Energy of images that are none of the classes\n95 % of the test images are left of the dashed line"
-    figure.suptitle(heading, fontsize=11)
+    heading = "Energy scores of out-of-distribution (OOD) images"
+    explained = f"dashed: {KEPT:.0%} of the test images are to its left; so are the OOD images that stay undetected"
+    figure.suptitle(f"{heading}\n{explained}", fontsize=11)
     edges = np.histogram_bin_edges(np.concatenate(list(energies.values())), 80)
     grid = figure.subplots(len(energies), 2, width_ratios=[2, 5], squeeze=False)
     for (pictures, axes), (kind, values) in zip(grid, energies.items(), strict=True):
@@ -133,5 +136,5 @@ def draw_out_of_distribution(
         without_frame(axes, "top", "right", "left")
     for axes in grid[:-1, 1]:
         axes.tick_params(labelbottom=False)
-    grid[-1, 1].set_xlabel("energy, −log Σ exp(logit)")
+    grid[-1, 1].set_xlabel("energy score, −log Σ exp(logit)")
     return figure

@@ -21,6 +21,8 @@ def analyse(test: EvaluationInput) -> Result:
     card = f"""\
 ## Selective prediction
 
+![Errors that remain](figures/selection.png)
+
 Area under the risk-coverage curve {area:.1e} ({low:.1e}–{high:.1e}); without the least confident 5%, {remaining:,} \
 errors remain."""
     risk = pd.DataFrame([("area_under_risk", area, low, high)], columns=["measure", "value", "low", "high"])
@@ -56,7 +58,7 @@ def draw_selection(table: pd.DataFrame) -> Figure:
     bars = axes.bar(range(len(table)), errors, color=BLUE)
     axes.bar_label(bars, [f"{count:,}" for count in table["errors"]], padding=2, fontsize=9)
     axes.set_xticks(range(len(table)), [f"{share:.3g}" for share in left])
-    axes.set(xlabel="least confident images, left to a person, %", ylabel="errors in the others, %")
-    axes.set_title("Errors that remain, their number above each bar", fontsize=11, pad=10)
+    axes.set(xlabel="least confident images left to a person, %", ylabel="errors among the others, %")
+    axes.set_title("Errors that remain if a person labels the least confident images", fontsize=11, pad=10)
     without_frame(axes)
     return figure

@@ -20,6 +20,8 @@ def analyse(test: EvaluationInput) -> Result:
     card = f"""\
 ## Slices
 
+![Accuracy of each quarter](figures/slices.png)
+
 Of the quarters by {", ".join(PROPERTIES)}, the least accurate is {slice_name(worst)}: \
 {test.share(worst.images - worst.errors, worst.images)}."""
     figures = {"slices": draw_slices(table, test.correct.mean())}
@@ -101,6 +103,6 @@ def draw_slices(table: pd.DataFrame, accuracy: float) -> Figure:
     axes.set_yticks(places, table.apply(slice_name, axis=1))
     axes.invert_yaxis()
     axes.set(xlabel="accuracy, %")
-    figure.suptitle(f"Accuracy by what the digit looks like; {accuracy:.2%} on all", fontsize=11)
+    figure.suptitle(f"Accuracy on quarters of the test images\ndashed: {accuracy:.2%} on all of them", fontsize=11)
     without_frame(axes)
     return figure

@@ -13,13 +13,14 @@ from ruamel.yaml import YAML
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import MAKE, read_file, read_json, read_table, write_text
+from mnist_pipeline.evaluation.curves import CURVES, draw_curves
+from mnist_pipeline.files import MAKE, read_file, read_json, read_table, write_bytes, write_text
 from mnist_pipeline.formats import file_digest
 from mnist_pipeline.params import Params
 
 
 def run(params: Params, model: str) -> None:
-    """Write the card as Markdown and as a page with its pictures, and add both to the run of `model` in MLflow."""
+    """Write the card as Markdown and as a page with its pictures, and add them to the run of `model` in MLflow."""
     from mnist_pipeline.tracking.publish import publish
 
     evaluation = paths.report("evaluate", model)
@@ -28,7 +29,7 @@ def run(params: Params, model: str) -> None:
     files = [path for path in (paths.weights(model), paths.onnx(model), paths.int8(model)) if path.exists()]
     settings = params.train.model_dump(include={"seed", "validation_share"}) | params.training(model).model_dump()
     yaml, text = YAML(typ="safe", pure=True), StringIO()
-    yaml.default_flow_style, yaml.width = None, 200  # a group of plain values takes one line
+    yaml.default_flow_style, yaml.width = None, 80  # a group of plain values takes a line, or two
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment] # declared as None
     yaml.dump(settings, text)
     environment = jinja2.Environment(
@@ -59,12 +60,14 @@ def run(params: Params, model: str) -> None:
         )
     except jinja2.UndefinedError as error:
         raise PipelineError(f"the reports of {model} lack a number of its card ({error}): run dvc repro") from error
+    target, of_epoch = paths.model_card(model), dict.fromkeys(("epoch", *CURVES), float)
+    curves = draw_curves(read_table(paths.report("train", model) / "history.csv", of_epoch))
+    pictures = {f"figures/{path.name}": path.read_bytes() for path in sorted((evaluation / "figures").glob("*.png"))}
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card)
-    for picture in sorted((evaluation / "figures").glob("*.png")):
-        content = b64encode(picture.read_bytes()).decode()
-        body = body.replace(f'src="figures/{picture.name}"', f'src="data:image/png;base64,{content}"')
+    for name, content in {"curves.png": curves, **pictures}.items():
+        body = body.replace(f'src="{name}"', f'src="data:image/png;base64,{b64encode(content).decode()}"')
     page = environment.get_template("model_card.html.j2").render(title=f"Model card: {model}", body=body)
-    target = paths.model_card(model)
+    write_bytes(target.with_name("curves.png"), curves)
     write_text(target, card.replace("](figures/", f"](../../evaluate/{model}/figures/"))
     write_text(target.with_suffix(".html"), page)
     console.info(f"card {model}: {target.with_suffix('.html')}")

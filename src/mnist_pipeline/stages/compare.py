@@ -9,7 +9,7 @@ from mnist_pipeline.comparison.label_errors import missed_by_all
 from mnist_pipeline.comparison.paired import comparison_lines, joined, pair_table
 from mnist_pipeline.data.dataset import load_split
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.evaluation.figures import image_grid
+from mnist_pipeline.evaluation.figures import image_grid, shorten
 from mnist_pipeline.files import fresh_folder, read_table, write_bytes, write_json, write_table
 from mnist_pipeline.formats import file_digest
 from mnist_pipeline.params import Params
@@ -61,12 +61,12 @@ def draw_missed(images: NDArray[np.uint8], missed: pd.DataFrame, models: list[st
     """A grid of the first `most` images that every model mistakes; those of which the label is suspected are framed."""
     shown, captions, details = missed.head(most), [], []
     for row in shown.to_dict("records"):
-        predicted = dict.fromkeys(row[f"{model}_predicted"] for model in models)
-        captions.append(f"{row['label']} → {', '.join(predicted)}")
+        predicted = dict.fromkeys(shorten(row[f"{model}_predicted"]) for model in models)
+        captions.append(f"{shorten(row['label'])} → {', '.join(predicted)}")
         confidences = ", ".join(f"{row[f'{model}_confidence']:.0%}" for model in models)
         details.append(f"{confidences}  #{row['image']}")
     count = f"{len(shown):,}" if len(shown) == len(missed) else f"{len(shown):,} of {len(missed):,}"
-    explained = "label → prediction, confidences, number\nframed: the label may be wrong"
+    explained = "label → predictions, confidences, number of the image\nframed: the label may be wrong"
     heading = f"{count} test images missed by {joined(models)}\n{explained}"
     if missed.empty:
         heading = f"No test image is missed\nby {joined(models)}"

@@ -28,6 +28,7 @@ LAST_CHANGE = "git.tags_changed"
 MOST_CHARACTERS = 5000
 """Of a version's description: the width of MLflow's column, which PostgreSQL insists on."""
 ELSEWHERE = "\nThe rest of the card, and its pictures, are in the folder card of the run's artifacts.\n"
+PICTURE = re.compile(r"^!\[.*\]\(.*\)\n\n?", re.MULTILINE)
 ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
@@ -183,8 +184,8 @@ def one_promotion_at_a_time() -> AbstractContextManager[object]:
 
 
 def shortened(card: str, most: int) -> str:
-    """As many sections of a card as fit, with a word on where the rest is."""
-    kept, *sections = card.split("\n## ")
+    """As many sections of a card as fit but for pictures, which MLflow cannot find, and where the rest is."""
+    kept, *sections = PICTURE.sub("", card).split("\n## ")
     for section in sections:
         if len(kept) + len(section) + len(ELSEWHERE) + 4 > most:
             return kept + ELSEWHERE

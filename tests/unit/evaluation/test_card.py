@@ -1,6 +1,7 @@
 """A card reports of a model what the stages reported, and no more."""
 
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,8 @@ from mnist_pipeline.files import write_bytes, write_json, write_text
 from mnist_pipeline.formats import file_digest
 from mnist_pipeline.stages import card
 
-FINDINGS = "## Accuracy\n\n| label | recall |\n| --- | --- |\n| zero | 99% |\n\n![Confusion](figures/confusion.png)\n"
+FINDINGS = "## Accuracy\n\n| label | recall |\n| --- | --- |\n| zero | 99% |\n\n![Slices](figures/slices.png)\n"
+HISTORY = "epoch,train_loss,validation_loss,validation_accuracy\n1,0.5,0.25,0.96\n2,0.25,0.2,0.97\n"
 PAIR = dict.fromkeys(PAIR_COLUMNS, 7) | {"model": "lenet", "other": "mlp", "difference": 0.0123, "p_value": 0.28}
 INT8 = {"shipped": True, "test": {"accuracy_difference_low": -0.0002, "accuracy_difference_high": 0.0004}}
 METRICS = {
@@ -24,7 +26,7 @@ METRICS = {
     "export": {"max_logit_difference": 7.6e-6, "int8_size_ratio": 0.325, "int8_accuracy_difference": 0.0001},
 }
 NUMBERS = (
-    "61,706 98.76% 2,000 98.00% 99.00% 95% 1,200 25% 97.00% 59 `idx` `cc33.dir` +1.23 0.28 23 8 7.6e-06 32% "
+    "61,706 98.76% 2,000 25 98.00% 99.00% 95% 1,200 25% 97.00% 59 `idx` `cc33.dir` +1.23 0.28 23 8 7.6e-06 32% "
     "+0.01 -0.02 +0.04"
 )
 Reported = Callable[..., str]
@@ -41,7 +43,9 @@ def reported(workplace) -> Reported:
             for model in ("lenet", "mlp"):
                 write_json(paths.report(stage, model) / "metrics.json", metrics)
         write_text(paths.report("evaluate", "lenet") / "findings.md", FINDINGS)
-        write_bytes(paths.report("evaluate", "lenet") / "figures/confusion.png", b"png")
+        for name in ("mistakes", "confusion", "slices"):
+            write_bytes(paths.report("evaluate", "lenet") / f"figures/{name}.png", name.encode())
+        write_text(paths.report("train", "lenet") / "history.csv", HISTORY)
         write_json(paths.report("export", "lenet") / "details.json", {"images": 2000, "int8": int8})
         write_json(paths.COMPARISON / "metrics.json", {"models": models, "missed_by_all": 23, "suspected_labels": 8})
         rows = [",".join(PAIR_COLUMNS), *(",".join(map(str, pair.values())) for pair in pairs)]
@@ -60,8 +64,6 @@ def test_every_number_of_the_reports_is_in_the_card(workplace, reported: Reporte
     for path in (paths.weights("lenet"), paths.onnx("lenet")):
         assert f"| `{path}` | `{file_digest(path, 'md5')}` |" in text
     assert str(paths.int8("lenet")) not in text
-    headings = re.findall("^## (.*)$", text, re.MULTILINE)
-    assert headings == ["Use", "Data", "Accuracy", "Against the other models", "Loading it", "Training parameters"]
     assert "Digits. ## Results All right." in text, "no heading of an author"
     assert "\n\n\n" not in text
     (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -69,6 +71,24 @@ def test_every_number_of_the_reports_is_in_the_card(workplace, reported: Reporte
     assert 'InferenceSession("models/lenet/model.onnx")' in program
     assert "(1, 28, 28)" in program
     assert workplace.published == [("card", "lenet", {})]
+
+
+def test_the_result_and_the_pictures_come_first_and_the_hashes_last(reported: Reported) -> None:
+    head, *sections = reported().split("\n## ")
+    title, *sentences = re.split(r"\n+|(?<=\.) ", head.strip())
+    assert title == "# Model card: lenet, trained on mnist"
+    assert len(sentences) <= 3
+    for number in ("98.76%", "98.00% to 99.00%", "25 errors", "2,000"):
+        assert number in sentences[0]
+    assert "97.00%" in sentences[1]
+    titles = ["Mistakes", "Use", "Accuracy", "Against the other models", "Loading it", "Training", "Files"]
+    assert [section.partition("\n")[0] for section in sections] == titles
+    assert re.findall(r"\((\S+png)\)", head + sections[0]) == [
+        f"../../evaluate/lenet/figures/{name}.png" for name in ("mistakes", "confusion")
+    ]
+    hashes = re.compile(r"`[0-9a-f]{32}`|cc33\.dir")
+    assert hashes.search(sections[-1])
+    assert not hashes.search("".join([head, *sections[:-1]]))
 
 
 def test_training_parameters_are_those_of_the_model_in_their_order(workplace, reported: Reported) -> None:
@@ -92,11 +112,16 @@ def test_int8_that_is_not_shipped_and_pairs_of_other_models_are_left_out(reporte
 
 def test_the_page_shows_tables_and_pictures_and_needs_no_other_file(workplace, reported: Reported) -> None:
     workplace.change("card", intended_use="<script>alert(1)</script>")
-    assert "](../../evaluate/lenet/figures/confusion.png)" in reported()
+    assert "](../../evaluate/lenet/figures/slices.png)" in reported()
     page = paths.model_card("lenet").with_suffix(".html").read_text()
     assert "<td>zero</td>" in page
     assert "<title>Model card: lenet</title>" in page
-    assert 'src="data:image/png;base64,cG5n" alt="Confusion"' in page
+    assert 'src="data:image/png;base64,c2xpY2Vz" alt="Slices"' in page
+    assert page.count('src="data:image/png;base64,') == 4
+    curves = paths.model_card("lenet").with_name("curves.png").read_bytes()
+    assert b64encode(curves).decode() in page
+    card.run(workplace.params, "lenet")
+    assert paths.model_card("lenet").with_name("curves.png").read_bytes() == curves
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "<script>" not in page, "no markup of an author"
 

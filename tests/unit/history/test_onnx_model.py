@@ -105,5 +105,7 @@ def test_its_page_shows_hundreds_of_results_each_once(project: TinyProject, run:
 
 @pytest.mark.parametrize(("most", "sections"), [(1000, 2), (300, 1), (1, 0)])
 def test_a_description_is_as_many_sections_of_the_card_as_fit(most: int, sections: int) -> None:
-    card = "# Card" + 2 * ("\n## Section\n" + 150 * "x")
-    assert shortened(card, most).count("## ") == sections
+    card = "# Card\n" + 2 * ("\n## Section\n\n![A picture](a.png)\n\n" + 150 * "x" + "\n")
+    described = shortened(card, most)
+    assert described.count("## ") == sections
+    assert "](" not in described, "MLflow shows no picture of a card"
