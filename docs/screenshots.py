@@ -1,4 +1,4 @@
-"""Opens MLflow's pages as a reader does, and makes docs/images/curves.png: run `make repro` and `make ui` first.
+"""Opens MLflow's pages as a reader does, and makes docs/images/mlflow.png: run `make pull` and `make ui` first.
 
 python docs/screenshots.py --browser /usr/bin/chromium
 """
@@ -16,7 +16,6 @@ from playwright.sync_api import Page, sync_playwright
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 """No sandbox, as Chromium has none for root, which CI often is; it opens nothing but the pages of this machine."""
-CURVES = "^(train_loss|validation_accuracy|validation_loss|accuracy|errors|loss)$"
 IMAGES = Path(__file__).parent / "images"
 
 
@@ -47,10 +46,11 @@ class Visitor:
     def open_run(self, run: Run, tab: str = "") -> None:
         self._open(f"experiments/{self.experiment}/runs/{run.info.run_id}{tab}", run.info.run_name)
 
-    def open_charts(self, metrics: str) -> None:
-        """The charts of the metrics that match a regular expression, one line or bar for each run."""
+    def open_charts(self, metrics: str = "") -> None:
+        """The charts of all metrics, or of those that match a regular expression, one line or bar for each run."""
         self._open(f"experiments/{self.experiment}/runs?compareRunsMode=CHART", self.runs()[-1].info.run_name)
-        self.page.get_by_placeholder("Search metric charts").fill(metrics)
+        if metrics:
+            self.page.get_by_placeholder("Search metric charts").fill(metrics)
         self.page.wait_for_timeout(4000)  # the charts fade in
 
     def open_comparison(self, runs: Sequence[Run]) -> None:
@@ -122,8 +122,9 @@ def main() -> None:
 
     IMAGES.mkdir(exist_ok=True)
     with visitor(arguments.address, arguments.experiment, arguments.browser) as reader:
-        reader.open_charts(CURVES)
-        reader.shoot(IMAGES / "curves.png")
+        reader.open_charts()
+        reader.page.set_viewport_size({"width": 1400, "height": 1080})
+        reader.shoot(IMAGES / "mlflow.png")
 
 
 if __name__ == "__main__":

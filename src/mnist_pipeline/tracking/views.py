@@ -15,7 +15,7 @@ COLUMNS = {
 """Those of the trained models and their widths, which fit beside the names on a page of 1,400 pixels."""
 CHARTS = {
     "Curves": ("LINE", ("validation_accuracy", "validation_loss", "train_loss")),
-    "Test results": ("BAR", ("accuracy", "errors", "corruption_accuracy")),
+    "Test results": ("BAR", ("errors", "loss", "corruption_accuracy")),
 }
 """The sections of charts above those that MLflow makes of all metrics: what is drawn, and of which."""
 
