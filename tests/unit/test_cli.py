@@ -1,10 +1,12 @@
 """What a person meets at the command line."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,6 +49,19 @@ def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert f"error: port {port}: " in Project(ROOT).cli("ui", "--port", str(port), code=1)
+
+
+def test_an_error_of_any_kind_on_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise ValueError("the file\nis cut off")
+
+    monkeypatch.setattr(plots, "run", fail)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    (line,) = Project(ROOT).cli("plots", code=1).splitlines()
+    assert "the file is cut off: no space left on the disk of /" in line
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
+    with pytest.raises(ValueError, match="cut off"):
+        Project(ROOT).cli("plots")
 
 
 def test_plots_of_every_form_are_copied_for_a_new_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
