@@ -180,6 +180,11 @@ def _run(module: str, *arguments: object, model: str | None = None, function: st
     if model is not None:
         params.training(model)  # an unknown one is named here
         arguments = (model, *arguments)
+    if module in ("stages.train", "stages.evaluate", "commands.sweep"):
+        from mnist_pipeline import gpu
+
+        section = "evaluate" if module == "stages.evaluate" else "train"
+        gpu.leave_out_unusable(f"{section}.device", getattr(params, section).device)
     getattr(importlib.import_module(f"mnist_pipeline.{module}"), function)(params, *arguments)
 
 

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mnist_pipeline import cli
+from mnist_pipeline import cli, gpu
 from mnist_pipeline.commands import plots
+from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.params import load_params
 from projects import Project
 
@@ -38,6 +39,17 @@ def test_outside_a_project_one_line_names_where_to_run(tmp_path: Path, arguments
     (line,) = Project(tmp_path).cli(*arguments, code=1).splitlines()
     assert line.startswith("error: params.yaml: ")
     assert "root of the repository" in line
+
+
+@pytest.mark.parametrize(("command", "key"), [("train", "train"), ("evaluate", "evaluate"), ("sweep", "train")])
+def test_what_computes_looks_first_whether_the_gpu_can_be_used(
+    command: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: str) -> None:
+        raise PipelineError(" ".join(arguments))
+
+    monkeypatch.setattr(gpu, "leave_out_unusable", stop)
+    assert f"error: {key}.device auto\n" in Project(ROOT).cli(command, "mlp", code=1)
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "export", "card", "sweep"])
