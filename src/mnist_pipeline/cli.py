@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.errors import PipelineError, one_line
 
 app = typer.Typer(
     help="MNIST to LeNet and MLP to ONNX. `dvc repro` runs the stages in order; each can be run by itself.",
@@ -180,6 +180,11 @@ def _run(module: str, *arguments: object, model: str | None = None, function: st
     if model is not None:
         params.training(model)  # an unknown one is named here
         arguments = (model, *arguments)
+    if module in ("stages.train", "stages.evaluate", "commands.sweep"):
+        from mnist_pipeline import gpu
+
+        section = "evaluate" if module == "stages.evaluate" else "train"
+        gpu.leave_out_unusable(f"{section}.device", getattr(params, section).device)
     getattr(importlib.import_module(f"mnist_pipeline.{module}"), function)(params, *arguments)
 
 
@@ -193,9 +198,15 @@ def set_environment() -> None:
 
 
 def main() -> None:
-    """Run the command; a user's mistake ends in one message and exit code 1, Ctrl-C in 130."""
+    """Run the command; a user's mistake or a full disk ends in one message and exit code 1, Ctrl-C in 130."""
     set_environment()
     try:
         app()
     except PipelineError as error:
         sys.exit(f"error: {error}")
+    except Exception as error:
+        from mnist_pipeline.files import explain_full_disk
+
+        if explained := explain_full_disk(error):
+            sys.exit(f"error: {type(error).__name__}: {one_line(error)}: {explained}")
+        raise

@@ -4,8 +4,10 @@ What is written is decided elsewhere (`formats`), so a change here changes no ou
 raises a `PipelineError` that names the file and what to do, but for `read_regular`.
 """
 
+import errno
 import json
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +26,8 @@ LARGEST_FILE = 2**31  # bytes that are read at most, unless another limit is giv
 MAKE = "run dvc repro, or dvc pull"
 # To open a FIFO would else wait for its writer; Windows has no such flag, and needs the second
 NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+LEAST_SPACE = 2**24  # bytes: with fewer, the disk is the likely reason of a failure
 
 
 @contextmanager
@@ -34,8 +38,26 @@ def _folder_beside(target: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
             yield Path(folder)
     except OSError as error:
-        reason = error.strerror or error
-        raise PipelineError(f"{target}: cannot be written: {reason}: fix that and run again") from error
+        reason = f"{error.strerror or error}: fix that and run again"
+        if error.errno in NO_SPACE:
+            reason = _no_space(target.parent)
+        raise PipelineError(f"{target}: cannot be written: {reason}") from error
+
+
+def _no_space(folder: Path) -> str:
+    disk = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.is_mount())
+    return f"no space left on the disk of {disk}: free some, then run the same command again"
+
+
+def explain_full_disk(error: Exception) -> str | None:
+    """What to do about the disk of the working or of the temporary folder, where a failure may come of its being full.
+
+    Libraries report it in many ways: SQLite by an error of its own, onnx by one of a file that was cut off.
+    """
+    places = [place for place in (Path(), Path(os.environ.get("TMPDIR", "/tmp"))) if place.is_dir()]
+    free, fullest = min((shutil.disk_usage(place).free, place) for place in places)
+    is_of_disk = isinstance(error, OSError) and error.errno in NO_SPACE
+    return _no_space(fullest) if is_of_disk or free < LEAST_SPACE else None
 
 
 @contextmanager
@@ -56,8 +78,8 @@ def fresh_folder(target: Path) -> Iterator[Path]:
 
 def check_writable(target: Path) -> None:
     """Find out before long work whether its result can be written."""
-    with _folder_beside(target):
-        pass
+    with _folder_beside(target) as folder:
+        (folder / target.name).write_bytes(bytes(2**20))  # a full disk may still take a folder
 
 
 def write_bytes(target: Path, content: bytes) -> None:

@@ -1,15 +1,18 @@
 """What a person meets at the command line."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from mnist_pipeline import cli
+from mnist_pipeline import cli, gpu
 from mnist_pipeline.commands import plots
+from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.params import load_params
 from projects import Project
 
@@ -38,6 +41,17 @@ def test_outside_a_project_one_line_names_where_to_run(tmp_path: Path, arguments
     assert "root of the repository" in line
 
 
+@pytest.mark.parametrize(("command", "key"), [("train", "train"), ("evaluate", "evaluate"), ("sweep", "train")])
+def test_what_computes_looks_first_whether_the_gpu_can_be_used(
+    command: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: str) -> None:
+        raise PipelineError(" ".join(arguments))
+
+    monkeypatch.setattr(gpu, "leave_out_unusable", stop)
+    assert f"error: {key}.device auto\n" in Project(ROOT).cli(command, "mlp", code=1)
+
+
 @pytest.mark.parametrize("command", ["train", "evaluate", "export", "card", "sweep"])
 def test_an_unknown_model_is_named(command: str) -> None:
     assert "nothing: no such model" in Project(ROOT).cli(command, "nothing", code=1)
@@ -47,6 +61,19 @@ def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert f"error: port {port}: " in Project(ROOT).cli("ui", "--port", str(port), code=1)
+
+
+def test_an_error_of_any_kind_on_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise ValueError("the file\nis cut off")
+
+    monkeypatch.setattr(plots, "run", fail)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    (line,) = Project(ROOT).cli("plots", code=1).splitlines()
+    assert "the file is cut off: no space left on the disk of /" in line
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
+    with pytest.raises(ValueError, match="cut off"):
+        Project(ROOT).cli("plots")
 
 
 def test_plots_of_every_form_are_copied_for_a_new_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,10 +51,10 @@ def test_a_full_disk_at_any_step_leaves_what_was_there_and_nothing_else(
     write_text(file, "old")
     write_text(folder / "old.png", "old")
     monkeypatch.setattr(module, step, lambda *_: write_half(tmp_path / "half"))
-    with pytest.raises(PipelineError, match=r"report\.json: .*No space left"):
+    with pytest.raises(PipelineError, match=r"report\.json: .*no space left"):
         write_text(file, "new")
     (tmp_path / "half").unlink()
-    with pytest.raises(PipelineError, match=r"figures: .*No space left"), fresh_folder(folder) as temporary:
+    with pytest.raises(PipelineError, match=r"figures: .*no space left"), fresh_folder(folder) as temporary:
         write_half(temporary / "half.png")
     assert (file.read_text(), names(folder), names(tmp_path)) == ("old", ["old.png"], ["figures", "report.json"])
 

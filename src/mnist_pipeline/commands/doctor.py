@@ -14,6 +14,7 @@ import torch
 from mnist_pipeline import console, paths
 from mnist_pipeline.errors import PipelineError, one_line
 from mnist_pipeline.files import check_writable
+from mnist_pipeline.gpu import find_problem
 from mnist_pipeline.history import git
 from mnist_pipeline.history.cache import Cache
 from mnist_pipeline.params import Params
@@ -59,10 +60,14 @@ def _machine() -> Iterator[Finding]:
 
 def _device(params: Params) -> Iterator[Finding]:
     """The GPU, and whether the device that `train` names is here."""
+    name = params.train.device
+    if name in ("auto", "cuda") and (problem := find_problem()):
+        yield Finding("device", f"{'cpu' if name == 'auto' else name}: {problem.found}", problem.advice, name == "cuda")
+        return
     try:
-        device = choose_device("train.device", params.train.device)
+        device = choose_device("train.device", name)
     except PipelineError as error:
-        yield Finding("device", params.train.device, str(error), fails=True)
+        yield Finding("device", name, str(error), fails=True)
         return
     if device.type == "cuda":
         yield Finding("device", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")

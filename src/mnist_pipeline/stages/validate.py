@@ -8,7 +8,7 @@ import pandas as pd
 from mnist_pipeline import console, paths
 from mnist_pipeline.data.dataset import SPLIT_FILES, load_split
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import write_json, write_table
+from mnist_pipeline.files import fresh_folder, write_json, write_table
 from mnist_pipeline.formats import directory_digest
 from mnist_pipeline.params import Params
 from mnist_pipeline.validation.data_docs import DETAILS, write_page, write_reason
@@ -38,12 +38,9 @@ def run(params: Params) -> None:
         raise
     tables = image_tables(splits)
     facts = whole_set_facts(splits, tables)
-    try:
-        expectations, failures = check(tables, facts, suite, paths.DATA_DOCS / DETAILS)
-        write_page(paths.DATA_DOCS, path.stem, expectations, failures, splits, tables)
-    except OSError as error:
-        where = error.filename or paths.DATA_DOCS
-        raise PipelineError(f"{where}: cannot be written: {error.strerror or error}: fix that and run again") from error
+    with fresh_folder(paths.DATA_DOCS) as folder:
+        expectations, failures = check(tables, facts, suite, folder / DETAILS)
+        write_page(folder, path.stem, expectations, failures, splits, tables)
     if failures:
         publish_validation(params, False, facts, paths.DATA_DOCS)
         rows = []

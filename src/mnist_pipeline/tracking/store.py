@@ -107,8 +107,8 @@ def is_store_error(error: BaseException) -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence MLflow's notes on its migrations, retries and deprecations; each error is raised too."""
-    for name in ("alembic", "mlflow.store.db.utils", "urllib3"):
+    """Silence MLflow's notes on migrations, retries, deprecations and on having no pip; each error is raised too."""
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.utils.environment", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -48,7 +48,7 @@ def contradictions(splits: Mapping[SplitName, Split]) -> dict[SplitName, NDArray
     order = np.random.default_rng(0).permutation(len(train))
     sample, rest = order[:SAMPLE], order[SAMPLE:]
     features = _encode(train.images[sample], patches)  # [N, features]
-    classes = int(max(1, train.labels.max(), test.labels.max())) + 1
+    classes = max(1, int(train.labels.max()), int(test.labels.max())) + 1
     # In 32 bits, the sums take half the time; on MNIST, the scores differ by at most 0.0005 from those in 64
     coded = np.where(train.labels[sample, None] == np.arange(classes), 1, -1).astype(np.float32)  # [N, classes]
     strength = max(RIDGE * len(sample) * float(np.square(features).mean()), 1e-6)

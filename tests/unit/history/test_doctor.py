@@ -11,6 +11,7 @@ import pytest
 from mnist_pipeline import paths
 from mnist_pipeline.commands import doctor
 from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.gpu import Problem
 from tiny_project import TinyProject
 
 Free = namedtuple("Free", ["free", "available"])
@@ -55,6 +56,18 @@ def test_where_all_works_there_is_a_line_of_each(
     assert "did you mean http://127.0.0.1:5000" in printed
     assert "/usr/bin/npm" in printed
     assert not paths.RAW.exists()
+
+
+def test_a_gpu_that_cannot_be_used_is_named_and_fails_where_it_is_wanted(
+    project: TinyProject, capsys: pytest.CaptureFixture[str], monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(doctor, "find_problem", lambda: Problem("an old driver", "update it"))
+    doctor.run(project.params)
+    row = next(line for line in capsys.readouterr().out.splitlines() if "│ device" in line)
+    assert [cell.strip() for cell in row.split("│")[2:4]] == ["cpu: an old driver", "update it"]
+    change(project, "train", device="cuda")
+    with pytest.raises(PipelineError, match="see device"):
+        doctor.run(project.params)
 
 
 @pytest.mark.parametrize("what", FAILURES)

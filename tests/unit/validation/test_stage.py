@@ -121,9 +121,9 @@ def test_a_full_disk_is_one_message(workplace: Workplace, monkeypatch: pytest.Mo
         raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
 
     monkeypatch.setattr(EphemeralDataContext, "build_data_docs", full)
-    with pytest.raises(PipelineError, match=r"somewhere: .*No space left"):
+    with pytest.raises(PipelineError, match=r"data_docs: .*no space left"):
         workplace.run()
-    assert reports() == {}
+    assert (reports(), paths.DATA_DOCS.exists()) == ({}, False)
 
 
 def test_the_suite_is_that_of_the_data_or_the_one_named(workplace: Workplace) -> None:
