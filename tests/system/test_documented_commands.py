@@ -19,7 +19,7 @@ from tracked_content import runs_of
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
-    "docs/explanation/validation.md",
+    "docs/how-to/validate-data.md",
     "docs/how-to/promotion.md",
     "docs/explanation/tracking.md",
     "docs/how-to/training.md",
