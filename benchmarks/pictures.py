@@ -112,7 +112,9 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
     ]
     return {
         "pictures": table(columns, kinds),
-        "no digits": table(("what is no digit", "images", *(f"{model}: warned of" for model in models)), others),
+        "pictures: out of distribution": table(
+            ("out-of-distribution inputs", "images", *(f"{model}: warned of" for model in models)), others
+        ),
     }
 
 

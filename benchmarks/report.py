@@ -48,8 +48,14 @@ def in_page(text: str, tables: Mapping[str, str]) -> str:
     return re.sub(r"<!-- ([\w: ]+) -->\n.*?<!-- end -->", current, text, flags=re.DOTALL)
 
 
+def pages() -> list[Path]:
+    """Those that may have such tables."""
+    root = Path(__file__).parents[1]
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md")), *sorted((root / "benchmarks").glob("*.md"))]
+
+
 def write_in_pages(tables: Mapping[str, str]) -> None:
-    for page in [Path("README.md"), *Path("docs").glob("*.md")]:
+    for page in pages():
         page.write_text(in_page(page.read_text(), tables))
 
 

@@ -66,7 +66,7 @@ def tables(models: Models) -> dict[str, str]:
         "results: attack": of_models(
             ("grey levels", *strengths), lambda attack, **_: [_percent(row["accuracy"]) for row in attack]
         ),
-        "results: no digits": table(
+        "results: out of distribution": table(
             ("kind", "images", f"mean confidence, {shown}", "at 90 % or more", "`auroc`", "`fpr_at_95_tpr`"),
             [_kind_cells(rows) for rows in kinds],
         ),

@@ -1,4 +1,4 @@
-"""What each failure of MLflow costs a training, in a tiny project: `make bench` measures the table of docs/tracking.md.
+"""What each failure of MLflow costs a training, in a tiny project: `make bench` measures it for the page on tracking.
 
 Each training starts without weights and with an empty store and meets one failure; an evaluation under the same failure
 follows. Then the failure ends, `mnist-pipeline sync` runs, and all runs are compared with undisturbed ones.

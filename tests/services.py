@@ -27,7 +27,7 @@ def secret() -> str:
 
 def documented(beginning: str, **places: str) -> list[str]:
     """The one command of the page that begins so, with the ports and folders of a test in the place of the page's."""
-    (command,) = [line for line in commands(ROOT / "docs/team-servers.md") if line.startswith(beginning)]
+    (command,) = [line for line in commands(ROOT / "docs/how-to/team-servers.md") if line.startswith(beginning)]
     for there, here in places.items():
         assert there in command
         command = command.replace(there, here)

@@ -1,7 +1,8 @@
 """`params.yaml` as strict, frozen models: an unknown key or a wrong value ends a stage before it starts.
 
-`docs/parameters.md` describes each key; what is wrong in a file is a `PipelineError` that names it. Nothing here has a
-default or converts a value, so the values that DVC tracks decide everything, and no stage depends on this module.
+`docs/reference/parameters.md` describes each key; what is wrong in a file is a `PipelineError` that names it. Nothing
+here has a default or converts a value, so the values that DVC tracks decide everything, and no stage depends on this
+module.
 """
 
 from pathlib import Path
@@ -182,7 +183,7 @@ def checked(schema: type[Checked], content: Any, path: Path) -> Checked:
         return schema.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(one_line(_describe(problem)) for problem in error.errors())
-        raise PipelineError(f"{path}: {problems} (docs/parameters.md lists what is allowed)") from error
+        raise PipelineError(f"{path}: {problems} (docs/reference/parameters.md lists what is allowed)") from error
 
 
 def _describe(error: Any) -> str:

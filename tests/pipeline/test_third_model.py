@@ -1,4 +1,4 @@
-"""What docs/add-a-model.md says is all that a new model takes."""
+"""What docs/how-to/add-a-model.md describes is all that a new model takes."""
 
 import csv
 import json

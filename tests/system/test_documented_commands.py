@@ -17,9 +17,21 @@ from servers import accepts, free_port
 from tracked_content import runs_of
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/data.md", "docs/promotion.md", "docs/tracking.md", "docs/training.md", "docs/speed.md")
-SERVING = ROOT / "docs/serving.md"
-ELSEWHERE = ("docs/artifacts.md", "docs/experiments.md", "docs/from-the-tutorial.md", "docs/team-servers.md")
+PAGES = (
+    "README.md",
+    "docs/how-to/validate-data.md",
+    "docs/how-to/promotion.md",
+    "docs/explanation/tracking.md",
+    "docs/how-to/training.md",
+    "docs/explanation/speed.md",
+)
+SERVING = ROOT / "docs/how-to/use-a-model.md"
+ELSEWHERE = (
+    "docs/how-to/artifacts.md",
+    "docs/how-to/experiments.md",
+    "docs/how-to/team-servers.md",
+    "docs/tutorials/from-pytorch.md",
+)
 """Other tests run their commands."""
 EXPERIMENTS = {"faster": "lenet", "two": "mlp", "fast": "lenet"}
 """Those of the pages that have a name, and the model that each trains."""

@@ -10,7 +10,7 @@ from projects import Project
 from tracked_content import runs_of
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("docs/experiments.md", "docs/from-the-tutorial.md")
+PAGES = ("docs/how-to/experiments.md", "docs/tutorials/from-pytorch.md")
 EXPERIMENTS = {"slower": ["lenet"], "tutorial": ["lenet", "mlp"]}
 """Those of the pages that have a name, and the models that they train."""
 

@@ -19,7 +19,7 @@ from services import BUCKET, ObjectStore, SecureShell
 from tracked_content import runs_of
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/artifacts.md"
+PAGE = ROOT / "docs/how-to/artifacts.md"
 PULL, PUBLISH = (("make", WITHOUT_INSTALLING, target) for target in ("pull", "publish"))
 REPOSITORY = "https://github.com/you/mnist-pipeline"
 NETWORK = "models/lenet/model.onnx"

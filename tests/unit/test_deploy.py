@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy"
 COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-PAGE = ROOT / "docs/team-servers.md"
+PAGE = ROOT / "docs/how-to/team-servers.md"
 
 
 def pins(lock: Path) -> dict[str, str]:

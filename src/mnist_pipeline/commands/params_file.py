@@ -42,5 +42,7 @@ def _set(content: Any, section: str, values: Mapping[str, Any], source: Path) ->
         for parent in parents:
             found = found.get(parent) if isinstance(found, dict) else None
         if not isinstance(found, dict) or leaf not in found:
-            raise PipelineError(f"{source}: {section}.{key} is not a known key (docs/parameters.md lists all)")
+            raise PipelineError(
+                f"{source}: {section}.{key} is not a known key (docs/reference/parameters.md lists all)"
+            )
         found[leaf] = value

@@ -38,7 +38,7 @@ def run(params: Params, exact_counts: bool) -> None:
         )
     old = path.read_text(encoding="utf-8").splitlines() if before else []
     header = [line for line in old if line.startswith("#")] or [
-        f"# What validation expects of {path.stem}; docs/parameters.md describes each key."
+        f"# What validation expects of {path.stem}; docs/reference/suites.md describes each key."
     ]
     values = [f"{key}: {json.dumps(value)}" for key, value in proposed.items()]  # which is YAML too
     write_text(path, "\n".join([*header, *values, ""]))

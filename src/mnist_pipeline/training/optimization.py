@@ -1,6 +1,6 @@
 """How to train: the optimizer, the learning rate of each step, and how far it moves the averaged weights.
 
-`settings` is a section `train.<model>` of params.yaml; `docs/parameters.md` describes it.
+`settings` is a section `train.<model>` of params.yaml; `docs/reference/parameters.md` describes it.
 """
 
 import math
