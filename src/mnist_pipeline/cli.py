@@ -195,6 +195,9 @@ def set_environment() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime 1.32 writes an identifier into the home folder
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if direct != "*":  # no server of this machine is behind a proxy
+        os.environ["no_proxy"] = f"{direct},localhost,127.0.0.1".removeprefix(",")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from requests.utils import get_environ_proxies
 
 from mnist_pipeline import cli, gpu
 from mnist_pipeline.commands import plots
@@ -89,6 +90,20 @@ def test_plots_of_every_form_are_copied_for_a_new_model(tmp_path: Path, monkeypa
     assert "    labels: [onnx, wide-lenet]\n" in written
     plots.run(params)  # nothing is to be added
     assert Path("dvc.yaml").read_text() == written
+
+
+@pytest.mark.parametrize("own", [{}, {"NO_PROXY": "a.example"}, {"no_proxy": "*"}])
+def test_a_server_of_this_machine_is_reached_past_a_proxy(monkeypatch: pytest.MonkeyPatch, own: dict[str, str]) -> None:
+    def passes(host: str) -> bool:
+        return bool(get_environ_proxies(f"http://{host}:5000"))
+
+    monkeypatch.setattr(os, "environ", {"http_proxy": "http://127.0.0.1:9", **own})
+    before = {host: passes(host) for host in ("a.example", "b.example")}
+    cli.set_environment()
+    cli.set_environment()  # as a stage does that a command starts
+    assert {host: passes(host) for host in before} == before
+    assert not passes("127.0.0.1")
+    assert not passes("localhost")
 
 
 def test_what_libraries_report_is_off_unless_the_user_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from urllib.request import getproxies_environment
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.data import sources
 from mnist_pipeline.data.catalog import DATASETS, DatasetName
 from mnist_pipeline.data.idx import FILE_NAMES, LARGEST_FILE, TEST_LABELS, TRAIN_LABELS, parse_idx
 from mnist_pipeline.data.sources import Files, SourceError, verify_file
-from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.errors import PipelineError, one_line
 from mnist_pipeline.files import fresh_folder, read_regular, write_bytes, write_json
 from mnist_pipeline.params import Data, Params
 
@@ -31,8 +32,10 @@ def run(params: Params) -> None:
             reasons.append(f"{name}: {error}")
             console.info(f"download: {reasons[-1]}")
     else:
+        proxies = [f"{kind}_proxy = {one_line(it)}" for kind, it in getproxies_environment().items() if kind != "no"]
+        through = f"All go through the proxies {', '.join(proxies)}: do they work? " if proxies else ""
         raise PipelineError(
-            f"data.source: no source gave the four files of {dataset}: {'; '.join(reasons)}. "
+            f"data.source: no source gave the four files of {dataset}: {'; '.join(reasons)}. {through}"
             "Put them in a folder, raw or as .gz, and name it: data.source: path/to/folder"
         )
     classes = 1 + max(int(parse_idx(files[labels], labels).max()) for labels in (TRAIN_LABELS, TEST_LABELS))

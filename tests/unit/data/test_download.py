@@ -60,7 +60,11 @@ def test_the_next_source_fetches_what_remains(workplace, server, npm) -> None:
     assert workplace.raw() == workplace.tiny
 
 
-def test_when_all_fail_one_message_names_each_and_what_to_do(workplace, server, npm, before, capsys) -> None:
+def test_when_all_fail_one_message_names_each_and_what_to_do(
+    workplace, server, npm, before, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("https_proxy", "http://me:S3cret@proxy.example:3128")
     server.script(TRAIN_LABELS, [b"<html>"])
     npm.does("exit 1")
     workplace.change(mirrors=[server.address().replace("//", "//me:S3cret@")])
@@ -69,6 +73,7 @@ def test_when_all_fail_one_message_names_each_and_what_to_do(workplace, server, 
     printed = capsys.readouterr().err
     assert len(printed.splitlines()) == 2
     assert "S3cret" not in printed + str(caught.value)
+    assert "proxy.example:3128" in str(caught.value)
     assert workplace.raw() == before
     assert workplace.kept() == {TRAIN_IMAGES}
     assert workplace.published == []
