@@ -181,7 +181,7 @@ def _run(module: str, *arguments: object, model: str | None = None, function: st
         params.training(model)  # an unknown one is named here
         arguments = (model, *arguments)
     if module in ("stages.train", "stages.evaluate", "commands.sweep"):
-        from mnist_pipeline import gpu
+        from mnist_pipeline import gpu  # here, so that no stage depends on it
 
         section = "evaluate" if module == "stages.evaluate" else "train"
         gpu.leave_out_unusable(f"{section}.device", getattr(params, section).device)
@@ -195,9 +195,9 @@ def set_environment() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime 1.32 writes an identifier into the home folder
-    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    if direct != "*":  # no server of this machine is behind a proxy
-        os.environ["no_proxy"] = f"{direct},localhost,127.0.0.1".removeprefix(",")
+    direct = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "localhost").split(",")
+    if direct != ["*"]:  # no server of this machine is behind a proxy
+        os.environ["no_proxy"] = ",".join(dict.fromkeys([*direct, "localhost", "127.0.0.1"]))
 
 
 def main() -> None:

@@ -54,10 +54,12 @@ def explain_full_disk(error: Exception) -> str | None:
 
     Libraries report it in many ways: SQLite by an error of its own, onnx by one of a file that was cut off.
     """
+    # tempfile.gettempdir finds none where the disk is full
     places = [place for place in (Path(), Path(os.environ.get("TMPDIR", "/tmp"))) if place.is_dir()]
     free, fullest = min((shutil.disk_usage(place).free, place) for place in places)
-    is_of_disk = isinstance(error, OSError) and error.errno in NO_SPACE
-    return _no_space(fullest) if is_of_disk or free < LEAST_SPACE else None
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        return _no_space(Path(error.filename).parent if error.filename else fullest)
+    return _no_space(fullest) if free < LEAST_SPACE else None
 
 
 @contextmanager

@@ -4,6 +4,7 @@ What this decides changes no result: where it finds something wrong, a stage wou
 """
 
 import os
+import re
 import warnings
 from typing import NamedTuple
 
@@ -48,19 +49,23 @@ def find_problem() -> Problem | None:
         found = f"PyTorch {torch.__version__} supports {', '.join(built)}, and the GPU {gpu} is {wanted}"
         return Problem(found, f"install a PyTorch build for {wanted}")
     if not capability and reported:
-        reason = one_line(reported[0].removeprefix("CUDA initialization: ").partition(". ")[0])
+        reason = re.split(r"[.] (?=Please|Setting)", reported[0].removeprefix("CUDA initialization: "))[0]
         advice = f"update the NVIDIA driver to one for CUDA {torch.version.cuda}, or install a PyTorch build for yours"
-        return Problem(reason, advice)
+        if "driver" not in reason:
+            advice = "see nvidia-smi and CUDA_VISIBLE_DEVICES, or restart the machine"
+        return Problem(one_line(reason), advice)
     return None
 
 
 def _runs(arch: str, major: int, minor: int) -> bool:
     """Whether code for `sm_86` runs on a GPU, which is of the same major version, or PTX as `compute_90` on newer ones.
 
-    Of other makers, whose names have no such form, all does.
+    Code whose name ends in `a` runs on that version alone. Of other makers, whose names have no such form, all does.
     """
     kind, _, number = arch.rstrip("af").partition("_")
     if not number.isdecimal():
         return True
     code = divmod(int(number), 10)
+    if arch.endswith("a"):
+        return code == (major, minor)
     return code <= (major, minor) and (kind == "compute" or code[0] == major)

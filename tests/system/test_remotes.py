@@ -105,6 +105,7 @@ def test_what_is_published_comes_with_every_clone(reproduced: Project, tmp_path:
     clone = replace(reproduced.clone(tmp_path / "home/clone"), extra=alone)
     assert "lenet against mlp" in clone.run(*PULL)
     assert {run.data.params["model"] for run in runs_of(clone.path)} == {"lenet", "mlp"}
+    assert clone.read("mlruns/synced")  # nothing that a reader could do is left
     assert "seven.png" in clone.cli("predict", str(ROOT / "docs/images/seven.png"))
     (lineage,) = json.loads(clone.cli("lineage", NETWORK, "--json"))
     commit = clone.run("git", "rev-parse", "HEAD~1").strip()

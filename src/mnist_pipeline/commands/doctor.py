@@ -38,7 +38,7 @@ class Finding(NamedTuple):
 
 def run(params: Params) -> None:
     """Print a table; a `PipelineError` where `make repro` would fail."""
-    findings = [*_machine(), *_device(params), *_project(), *_data(params), *_tracking(params)]
+    findings = [*_machine(), *_devices(params), *_project(), *_data(params), *_tracking(params)]
     rows = [(finding.what, finding.found, finding.advice) for finding in findings]
     console.table("", ("", "found", "what to do"), rows, stderr=False)
     if failing := [finding.what for finding in findings if finding.fails]:
@@ -58,24 +58,28 @@ def _machine() -> Iterator[Finding]:
         yield Finding(what, f"{free / GIGABYTE:.1f} GB free", advice, fails)
 
 
-def _device(params: Params) -> Iterator[Finding]:
-    """The GPU, and whether the device that `train` names is here."""
-    name = params.train.device
+def _devices(params: Params) -> Iterator[Finding]:
+    yield _device("train.device", params.train.device)
+    if params.evaluate.device != params.train.device:
+        yield _device("evaluate.device", params.evaluate.device)
+
+
+def _device(key: str, name: str) -> Finding:
+    """The GPU, and whether the device that a parameter names is here."""
     if name in ("auto", "cuda") and (problem := find_problem()):
-        yield Finding("device", f"{'cpu' if name == 'auto' else name}: {problem.found}", problem.advice, name == "cuda")
-        return
+        return Finding(
+            "device", f"{'cpu' if name == 'auto' else name}: {problem.found}", problem.advice, name == "cuda"
+        )
     try:
-        device = choose_device("train.device", name)
+        device = choose_device(key, name)
     except PipelineError as error:
-        yield Finding("device", name, str(error), fails=True)
-        return
+        return Finding("device", name, str(error), fails=True)
     if device.type == "cuda":
-        yield Finding("device", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
-    elif shutil.which("nvidia-smi"):
+        return Finding("device", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
+    if shutil.which("nvidia-smi"):
         found = f"{device}: PyTorch {torch.__version__} cannot use this machine's NVIDIA GPU"
-        yield Finding("device", found, "update its driver; python -m torch.utils.collect_env shows both")
-    else:
-        yield Finding("device", str(device))
+        return Finding("device", found, "update its driver; python -m torch.utils.collect_env shows both")
+    return Finding("device", str(device))
 
 
 def _project() -> Iterator[Finding]:
@@ -102,7 +106,7 @@ def _data(params: Params) -> Iterator[Finding]:
         advice = "install npm" if missing else "make repro downloads them"
         yield Finding("data", f"none yet; npm: {npm or 'none'}", advice, missing)
     else:
-        missing = not Path(params.data.source).is_dir()
+        missing = not Path(params.data.source).expanduser().is_dir()
         advice = f"{paths.PARAMS}: data.source: no such folder" if missing else "make repro takes them"
         yield Finding("data", f"none yet; in {params.data.source}", advice, missing)
 

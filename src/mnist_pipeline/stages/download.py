@@ -33,7 +33,8 @@ def run(params: Params) -> None:
             console.info(f"download: {reasons[-1]}")
     else:
         proxies = [f"{kind}_proxy = {one_line(it)}" for kind, it in getproxies_environment().items() if kind != "no"]
-        through = f"All go through the proxies {', '.join(proxies)}: do they work? " if proxies else ""
+        named = f"The environment names a proxy ({', '.join(proxies)}): does it work? "
+        through = named if proxies and params.data.source in ("auto", "mirrors", "npm") else ""
         raise PipelineError(
             f"data.source: no source gave the four files of {dataset}: {'; '.join(reasons)}. {through}"
             "Put them in a folder, raw or as .gz, and name it: data.source: path/to/folder"

@@ -1,4 +1,4 @@
-"""MLflow's web application, opened on the trained models: `mlflow ui --app-name mnist-pipeline`.
+"""MLflow's web application, opened on the trained models: what `mnist-pipeline ui` serves.
 
 To a new browser, MLflow 3.17 shows pages for language models, an assistant, and a table without results, and has no
 setting of the server for that. So its page gets other defaults for what a browser has not stored; it stores nothing
@@ -21,7 +21,7 @@ from mnist_pipeline.tracking.server import EXPERIMENT
 SCRIPT = """<script>
 const {first, defaults} = %s, stored = Storage.prototype.getItem;
 Storage.prototype.getItem = function (key) {
-  return stored.call(this, key) ?? defaults.find(([pattern]) => key.match(`^${pattern}$`))?.[1] ?? null;
+  return stored.call(this, key) ?? defaults.find(([pattern]) => String(key).match(`^${pattern}$`))?.[1] ?? null;
 };
 if (location.hash.length < 2) location.replace(first);
 </script>"""

@@ -1,5 +1,6 @@
 """What a run shows of each stage, from the parameters and from the files that DVC keeps; nothing here knows MLflow."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ CURVES = ("validation_accuracy", "validation_loss", "train_accuracy", "train_los
 """Columns of `history.csv`, in the order of MLflow's pages; the numbers in metrics.json are points of these curves."""
 NOTE = "mlflow.note.content"
 """The tag that MLflow's pages show as the description of a run."""
+NOTE_MD5 = "card.description_md5"
+"""The tag that tells our description from one that somebody has changed."""
 STAGES_AFTER_TRAINING = ("evaluate", "export", "card")
 """The stages that add to the run of a trained model."""
 
@@ -148,8 +151,10 @@ def after_training(snapshot: Snapshot, stage: str, model: str) -> RunUpdate:
     artifacts = _reports(root / folder, stage)
     tags = _texts(settings, f"{stage}.") | {f"{stage}.md5": snapshot.md5(result)}
     if stage == "card":
-        head = (root / result).read_text("utf-8").partition("\n## ")[0].strip()
-        tags[NOTE] = "\n\n".join([head, *(f"Changed: `{change}`" for change in _changed(snapshot, model).values())])
+        title, found, *more = (root / result).read_text("utf-8").partition("\n## ")[0].strip().split("\n\n")
+        changed = [f"Changed: `{changes}`" for changes in _changed(snapshot, model).values()]
+        tags[NOTE] = "\n\n".join([title, found, *changed, *more])
+        tags[NOTE_MD5] = hashlib.md5(tags[NOTE].encode()).hexdigest()
     elsewhere = {"evaluate": paths.PREDICTIONS / f"{model}.csv", "export": paths.int8(model)}.get(stage)
     if elsewhere and (root / elsewhere).exists():
         artifacts.append((root / elsewhere, f"{stage}/{elsewhere.parent.name}"))
@@ -166,21 +171,23 @@ def _changed(snapshot: Snapshot, model: str) -> dict[str, str]:
     """The tag `changed`, as `epochs 12 → 6`: how a training differs from that of the commit before.
 
     That commit is the parent of the first that records these weights; until one does, the current commit or the
-    baseline of the DVC experiment.
+    baseline of the DVC experiment. Parameters that only one of the two releases has are left out.
     """
+    weights = snapshot.md5(paths.weights(model))
     try:
-        first = git.first_commit_with(snapshot.md5(paths.weights(model)), paths.LOCK)
-        lock = revisions.at(f"{first}^" if first else snapshot.origin.get("git.commit", "HEAD")).lock
-        values: dict[str, Any] = {}
-        for name in [*lock, f"train@{model}"]:
-            merge(values, lock[name].values)
-        before = Snapshot(values, {}, recorded=lock[f"train@{model}"].dependencies)
-        old, new = ({"data": each.data_md5[:7], **training_params(each, model)} for each in (before, snapshot))
+        commit = git.first_commit_with(weights, paths.LOCK) or snapshot.origin.get("git.commit", "HEAD")
+        revision = revisions.at(commit)
+        if weights in revision.outputs.values():
+            revision = revisions.at(f"{commit}^")
+        trained, values = revision.lock[f"train@{model}"], dict[str, Any]()
+        for stage in [*revision.lock.values(), trained]:
+            merge(values, stage.values)
+        old = training_params(Snapshot(values, {}), model) | {"data": trained.dependencies[str(paths.RAW)][:7]}
     except (KeyError, PipelineError):  # no such commit, no training in it, or one that another release recorded
         return {}
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    changes = ", ".join(f"{name} {old.get(name, 'none')} → {new.get(name, 'none')}" for name in names)
-    return {"changed": changes} if changes else {}
+    new = training_params(snapshot, model) | {"data": snapshot.data_md5[:7]}
+    changes = [f"{name} {old[name]} → {value}" for name, value in new.items() if old.get(name, value) != value]
+    return {"changed": ", ".join(changes)} if changes else {}
 
 
 def comparison(snapshot: Snapshot) -> RunUpdate:

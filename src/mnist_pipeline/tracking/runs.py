@@ -4,6 +4,7 @@ A trained model has one run, found by the MD5 of the weights (tag `dvc.md5`) and
 second training that ends in the same adds none, and evaluate, export and card add to it.
 """
 
+import hashlib
 import json
 import platform
 import time
@@ -210,9 +211,9 @@ def _add(client: MlflowClient, run_id: str, update: RunUpdate, snapshot: Snapsho
         log(run_id, str(path), folder)
     if update.reads:
         client.log_inputs(run_id, [_dataset_input(snapshot, *update.reads)])
-    title, written = update.tags.get(results.NOTE, "").partition("\n")[0], run.tags.get(results.NOTE, "")
-    by_somebody = {results.NOTE} if written and not written.startswith(title) else set()  # whose words stay
-    tags = {name: value for name, value in update.tags.items() if name not in by_somebody}
+    tags, written = dict(update.tags), run.tags.get(results.NOTE, "")
+    if written and hashlib.md5(written.encode()).hexdigest() != run.tags.get(results.NOTE_MD5):
+        tags.pop(results.NOTE, None)  # somebody has changed it
     set_tags(client, run_id, tags)  # last: a run that has them has the rest
 
 

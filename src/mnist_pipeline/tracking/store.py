@@ -1,6 +1,6 @@
 """The tracking store: a server that `MLFLOW_TRACKING_URI` names, or one SQLite file for the whole repository.
 
-Private parts of MLflow, as 3.17 has them, are used here and in `views` alone: its tables, a server's variable.
+Private parts of MLflow, as 3.17 has them, are used here alone, and in `views` and `pages`: its tables, a variable.
 """
 
 import logging

@@ -90,6 +90,8 @@ class _Sync:
         if identity in self.seen:
             return None
         if missing := self.cache.missing(files, self.pull):
+            if stage == "download":  # published results come without the images
+                return console.info(f"sync: the run of {title} follows when dvc repro or --pull has brought the images")
             more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
             return self.left_out.append(f"{title}: not in DVC's cache: {', '.join(missing[:NAMED])}{more}")
         self.seen.add(identity)

@@ -31,7 +31,7 @@ def without_data(project: TinyProject, **values: object) -> None:
 FAILURES: dict[str, Callable[[TinyProject, Patch], object]] = {
     "memory": lambda project, patch: patch.setattr(psutil, "virtual_memory", lambda: Free(0, 10**9)),
     "disk": lambda project, patch: patch.setattr(shutil, "disk_usage", lambda path: Free(10**8, 0)),
-    "device": lambda project, patch: change(project, "train", device="cuda"),
+    "device": lambda project, patch: change(project, "evaluate", device="cuda"),
     "git": lambda project, patch: shutil.rmtree(".git"),
     "dvc": lambda project, patch: shutil.rmtree(".dvc"),
     "data": lambda project, patch: without_data(project, source="/no/such/folder"),
@@ -56,6 +56,10 @@ def test_where_all_works_there_is_a_line_of_each(
     assert "did you mean http://127.0.0.1:5000" in printed
     assert "/usr/bin/npm" in printed
     assert not paths.RAW.exists()
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    Path("digits").mkdir()
+    change(project, "data", source="~/digits")
+    doctor.run(project.params)
 
 
 def test_a_gpu_that_cannot_be_used_is_named_and_fails_where_it_is_wanted(

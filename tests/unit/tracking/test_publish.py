@@ -9,6 +9,7 @@ import pytest
 from mnist_pipeline import paths
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.formats import directory_digest, file_digest
+from mnist_pipeline.tracking import results
 from mnist_pipeline.tracking.publish import publish
 
 MODEL = "lenet"
@@ -48,14 +49,18 @@ def test_all_stages_fill_one_run(tracked) -> None:
     assert len(run.outputs.model_outputs) == 1
 
 
-def test_a_description_follows_the_card_until_somebody_writes_another(tracked) -> None:
+def test_a_description_follows_the_card_until_somebody_writes_another(tracked, monkeypatch) -> None:
     tracked.train()
     tracked.card()
     tracked.card("It is better.")
     assert tracked.run().data.tags["mlflow.note.content"] == "# A card\n\nIt is better."
-    tracked.store.client.set_tag(tracked.run().info.run_id, "mlflow.note.content", "Our favourite")
+    monkeypatch.setattr(results, "_changed", lambda *_: {"changed": "epochs 2 → 1"})
+    tracked.card("It is better.\n\nIt is small.")
+    changed = "# A card\n\nIt is better.\n\nChanged: `epochs 2 → 1`\n\nIt is small."
+    assert tracked.run().data.tags["mlflow.note.content"] == changed
+    tracked.store.client.set_tag(tracked.run().info.run_id, "mlflow.note.content", f"{changed} Ours.")
     tracked.card("It is best.")
-    assert tracked.run().data.tags["mlflow.note.content"] == "Our favourite"
+    assert tracked.run().data.tags["mlflow.note.content"] == f"{changed} Ours."
     assert tracked.run().data.tags["card.md5"] == file_digest(paths.model_card(MODEL), "md5")
 
 

@@ -14,6 +14,8 @@ from mnist_pipeline.training.devices import choose_device
 ARCHITECTURES = ["sm_75", "sm_86", "sm_90a", "compute_90"]
 OLD_DRIVER = "The NVIDIA driver on your system is too old (found version 11040). Please update it."
 
+UNKNOWN = "CUDA unknown error - the environment is set up wrongly, e.g. CUDA_VISIBLE_DEVICES changed after the start."
+
 
 @pytest.fixture
 def make_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
@@ -46,6 +48,7 @@ def fail() -> tuple[int, int]:
         ((12, 0), ARCHITECTURES[:3], False),
         ((8, 0), ARCHITECTURES, False),
         ((6, 0), ARCHITECTURES, False),
+        ((9, 3), ARCHITECTURES[2:3], False),
         ((9, 0), ["gfx90a"], True),
         ((9, 0), [], True),
     ],
@@ -67,6 +70,18 @@ def test_a_driver_that_is_too_old_is_named(make_gpu, monkeypatch, function: str,
     assert problem is not None
     assert "driver" in problem.advice
     assert problem.found.endswith("too old (found version 11040)")
+
+
+def test_another_failure_of_cuda_is_told_whole_and_blames_no_driver(make_gpu, monkeypatch) -> None:
+    def fail() -> tuple[int, int]:
+        raise RuntimeError(f"CUDA initialization: {UNKNOWN} Setting the available devices to be zero.")
+
+    make_gpu((9, 0), ARCHITECTURES)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", fail)
+    problem = gpu.find_problem()
+    assert problem is not None
+    assert problem.found == UNKNOWN.removesuffix(".")
+    assert "driver" not in problem.advice
 
 
 def test_auto_takes_the_cpu_with_one_warning(make_gpu, capfd) -> None:
