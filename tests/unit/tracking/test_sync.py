@@ -16,6 +16,7 @@ from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.formats import directory_digest, file_digest
 from mnist_pipeline.tracking.publish import publish
 from mnist_pipeline.tracking.results import CURVES
+from tiny_project import run_git
 from tracked_content import forget
 
 MODEL = "lenet"
@@ -262,6 +263,14 @@ def test_earlier_reports_are_shown_under_today_s_names(old_repository, warnings)
     assert facts["validate"] == {"train/images": 60}
     (comparison,) = old_repository.runs("-comparisons")
     assert comparison.data.metrics == {"images": 20, "missed_by_all": 1}
+
+
+def test_what_changed_since_an_earlier_release_has_no_parameter_that_only_one_of_them_has(old_repository) -> None:
+    run_git("add", "dvc.lock")
+    run_git("-c", "user.name=A", "-c", "user.email=a@example", "commit", "--quiet", "--message", "An earlier release")
+    old_repository.change("train", device="cpu")
+    old_repository.train(seed=7)
+    assert old_repository.run().data.tags["changed"] == "device auto → cpu"
 
 
 def test_a_comparison_of_other_predictions_is_not_shown(old_repository, warnings) -> None:
