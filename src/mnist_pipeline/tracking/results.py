@@ -151,9 +151,9 @@ def after_training(snapshot: Snapshot, stage: str, model: str) -> RunUpdate:
     artifacts = _reports(root / folder, stage)
     tags = _texts(settings, f"{stage}.") | {f"{stage}.md5": snapshot.md5(result)}
     if stage == "card":
-        title, found, *more = (root / result).read_text("utf-8").partition("\n## ")[0].strip().split("\n\n")
+        _title, found, *more = (root / result).read_text("utf-8").partition("\n## ")[0].strip().split("\n\n")
         changed = [f"Changed: `{changes}`" for changes in _changed(snapshot, model).values()]
-        tags[NOTE] = "\n\n".join([title, found, *changed, *more])
+        tags[NOTE] = "\n\n".join([found, *changed, *more])
         tags[NOTE_MD5] = hashlib.md5(tags[NOTE].encode()).hexdigest()
     elsewhere = {"evaluate": paths.PREDICTIONS / f"{model}.csv", "export": paths.int8(model)}.get(stage)
     if elsewhere and (root / elsewhere).exists():

@@ -28,7 +28,7 @@ def test_all_stages_fill_one_run(tracked) -> None:
     tags = {"dvc.md5": md5, "data.md5": directory_digest(paths.RAW), "dvc.stage": "train@lenet"}
     tags |= {"source": "stage", "evaluate.confidence": "0.95", "process.id": str(os.getpid())}
     assert tags.items() <= run.data.tags.items()
-    assert run.data.tags["mlflow.note.content"] == "# A card\n\nIt is good."
+    assert run.data.tags["mlflow.note.content"] == "It is good."
     assert "export.latency_repeats" not in run.data.tags  # which dvc.lock does not record
     # as params.yaml has it, though the parameter is a float
     params = {"augmentation.rotation": "18", "architecture.pooling": "max", "seed": "42", "dataset": "mnist"}
@@ -53,10 +53,10 @@ def test_a_description_follows_the_card_until_somebody_writes_another(tracked, m
     tracked.train()
     tracked.card()
     tracked.card("It is better.")
-    assert tracked.run().data.tags["mlflow.note.content"] == "# A card\n\nIt is better."
+    assert tracked.run().data.tags["mlflow.note.content"] == "It is better."
     monkeypatch.setattr(results, "_changed", lambda *_: {"changed": "epochs 2 → 1"})
     tracked.card("It is better.\n\nIt is small.")
-    changed = "# A card\n\nIt is better.\n\nChanged: `epochs 2 → 1`\n\nIt is small."
+    changed = "It is better.\n\nChanged: `epochs 2 → 1`\n\nIt is small."
     assert tracked.run().data.tags["mlflow.note.content"] == changed
     tracked.store.client.set_tag(tracked.run().info.run_id, "mlflow.note.content", f"{changed} Ours.")
     tracked.card("It is best.")
