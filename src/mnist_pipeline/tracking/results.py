@@ -24,7 +24,7 @@ CURVES = ("validation_accuracy", "validation_loss", "train_accuracy", "train_los
 NOTE = "mlflow.note.content"
 """The tag that MLflow's pages show as the description of a run."""
 NOTE_MD5 = "card.description_md5"
-"""The tag that tells our description from one that somebody has changed."""
+"""The tag with the digest of the description that was written, unlike one that somebody has changed since."""
 STAGES_AFTER_TRAINING = ("evaluate", "export", "card")
 """The stages that add to the run of a trained model."""
 
