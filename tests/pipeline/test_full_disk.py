@@ -30,7 +30,7 @@ def small(first_result: Project, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def run_on_full_disk(project: Project, command: str, code: int) -> list[str]:
-    """What a command prints while there is no room for a byte."""
+    """What a command prints while there is no space for a byte."""
     filler = project.path.parent / "filler"
     with filler.open("wb", buffering=0) as stream, suppress(OSError):
         while stream.write(bytes(4096)):

@@ -5,24 +5,29 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PRIVATE = re.compile(
-    r"\b(tells?|told|hears?|heard|says|mend(s|ed)?|doors?|rooms?|the gate|held[- ]out|familiarit(y|ies)|strangers?|anew"
-    r"|bears|refuses|asks|goes on|whoever|patience|offer(s|ed)?|judge[sd]?)\b",
+    r"\b(tells?|told|hears?|heard|says|asks?|mend(s|ed|ing)?|doors?|rooms?|the gate|held[- ]out|familiarit(y|ies)"
+    r"|strangers?|(is|are) no digits?|anew|bears|refuses(?! the connection)|goes on|is lost on|whoever|patien(t|ce)"
+    r"|offer(s|ed)?|judge[sd]?|MLflow rows?)\b",
     re.IGNORECASE,
 )
 """A reader cannot search for these; the field has prints, fixes, stage, validation set, energy score, decision."""
+CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+FILES = [
+    *(ROOT / "src").rglob("*.py"),
+    *(ROOT / "src").rglob("*.j2"),
+    *(ROOT / "suites").glob("*"),
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / "benchmarks").glob("*.md"),
+    *ROOT.glob("*.md"),
+    ROOT / "dvc.yaml",
+    ROOT / "params.yaml",
+]
 
 
-def test_no_private_language_in_the_source() -> None:
-    files = [
-        *(ROOT / "src").rglob("*.py"),
-        *(ROOT / "src").rglob("*.j2"),
-        *(ROOT / "suites").glob("*"),
-        ROOT / "dvc.yaml",
-    ]
-    found = {
-        f"{path.relative_to(ROOT)}:{number}: {word[0]}"
-        for path in files
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if (word := PRIVATE.search(line))
-    }
-    assert sorted(found) == []
+def test_no_private_language_in_the_source_and_the_documentation() -> None:
+    found = []
+    for path in FILES:
+        prose = CODE.sub(lambda code: "\n" * code[0].count("\n"), path.read_text())
+        for number, line in enumerate(prose.splitlines(), 1):
+            found += [f"{path.relative_to(ROOT)}:{number}: {word[0]}" for word in PRIVATE.finditer(line)]
+    assert found == []

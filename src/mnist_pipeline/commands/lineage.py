@@ -14,7 +14,7 @@ from mnist_pipeline.export.network import file_metadata
 from mnist_pipeline.formats import file_digest
 from mnist_pipeline.history import git, revisions
 from mnist_pipeline.history.cache import Cache
-from mnist_pipeline.history.lock import merge, upstream
+from mnist_pipeline.history.lock import parameters, upstream
 from mnist_pipeline.history.revisions import Revision
 from mnist_pipeline.params import Params
 from mnist_pipeline.tracking.registry import RegisteredVersion, Registry
@@ -115,8 +115,7 @@ def _recorded_as(lineage: Lineage, history: list[Revision], cache: Cache) -> set
 def _add_origin(lineage: Lineage, first: Revision, maker: str, digests: set[str]) -> None:
     lock, lineage.stage = first.lock, maker
     stages = upstream(lock, maker)
-    for stage in reversed(stages):
-        merge(lineage.parameters, lock[stage].values)
+    lineage.parameters = parameters(lock[stage] for stage in reversed(stages))
     raw = str(paths.RAW)
     lineage.data_md5 = next((lock[stage].outputs[raw] for stage in stages if raw in lock[stage].outputs), None)
     lineage.commit, lineage.experiment = first.baseline or first.commit, first.experiment

@@ -1,6 +1,6 @@
 """`dvc.lock`: the parameters that each stage ran with, and the MD5 of what it read and wrote."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Annotated, Any
 
@@ -60,6 +60,14 @@ def upstream(lock: Lock, stage: str) -> list[str]:
             if read and writer not in found:
                 found.append(writer)
     return found
+
+
+def parameters(stages: Iterable[LockedStage]) -> dict[str, Any]:
+    """What some stages ran with, nested as in `params.yaml`; where two differ, the later."""
+    values: dict[str, Any] = {}
+    for stage in stages:
+        merge(values, stage.values)
+    return values
 
 
 def merge(target: dict[str, Any], added: Mapping[str, Any]) -> None:

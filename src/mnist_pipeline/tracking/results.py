@@ -15,7 +15,7 @@ from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import read_json, read_table
 from mnist_pipeline.formats import directory_digest, file_digest
 from mnist_pipeline.history import git, revisions
-from mnist_pipeline.history.lock import merge
+from mnist_pipeline.history.lock import parameters
 from mnist_pipeline.params import Params
 from mnist_pipeline.tracking import legacy, origin
 
@@ -179,9 +179,8 @@ def _changed(snapshot: Snapshot, model: str) -> dict[str, str]:
         revision = revisions.at(commit)
         if weights in revision.outputs.values():
             revision = revisions.at(f"{commit}^")
-        trained, values = revision.lock[f"train@{model}"], dict[str, Any]()
-        for stage in [*revision.lock.values(), trained]:
-            merge(values, stage.values)
+        trained = revision.lock[f"train@{model}"]
+        values = parameters([*revision.lock.values(), trained])
         old = training_params(Snapshot(values, {}), model) | {"data": trained.dependencies[str(paths.RAW)][:7]}
     except (KeyError, PipelineError):  # no such commit, no training in it, or one that another release recorded
         return {}

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import read_table
 from mnist_pipeline.history.cache import Cache
-from mnist_pipeline.history.lock import Lock, merge
+from mnist_pipeline.history.lock import Lock, parameters
 from mnist_pipeline.history.revisions import Revision
 from mnist_pipeline.tracking import legacy, origin, registry, results, runs
 from mnist_pipeline.tracking.results import RunUpdate, Snapshot
@@ -82,10 +81,7 @@ class _Sync:
             recorded |= {path: md5 for read in evaluated for path, md5 in read.items() if path.endswith(weights)}
         if "validate" in lock and lock["validate"].dependencies.get(RAW) == known[RAW]:
             files |= {path: md5 for path, md5 in lock["validate"].outputs.items() if path == str(paths.VERDICT)}
-        values: dict[str, Any] = {}
-        for each in [*lock, *reversed(stages)]:
-            merge(values, lock[each].values)
-
+        values = parameters(lock[each] for each in [*lock, *reversed(stages)])
         identity = json.dumps([stages, recorded, values], sort_keys=True)
         if identity in self.seen:
             return None
