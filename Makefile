@@ -65,8 +65,9 @@ browser: .venv/.installed ## look at MLflow's pages with chromium (another: BROW
 behaviour: .venv/.installed ## test how the trained models of models/ behave, after make repro
 	python -m pytest --numprocesses=0 tests/trained
 
-bench: .venv/.installed ## measure speed beside other loops, and what failures of MLflow cost, into benchmarks/measured
+bench: .venv/.installed ## measure speed and memory beside other loops, and what failures of MLflow cost, into benchmarks/measured
 	python benchmarks/speed.py
+	python benchmarks/images.py
 	PYTHONPATH=tests python benchmarks/tracking_failures.py 2>/dev/null
 
 check: .venv/.installed ## lint, types, import rules

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
 from mnist_pipeline import paths
-from mnist_pipeline.data.dataset import SPLIT_FILES, Split, SplitName, load_split
+from mnist_pipeline.data.dataset import SPLITS, Split, SplitName, load_split
 from mnist_pipeline.data.idx import FILE_NAMES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, format_idx
 
 Splits = dict[SplitName, Split]
@@ -18,13 +18,13 @@ Case = tuple[str, str, Callable[[Splits], Splits]]
 
 
 def clean(folder: Path = paths.RAW) -> Splits:
-    return {name: load_split(folder, name) for name in SPLIT_FILES}
+    return {name: load_split(folder, name) for name in SPLITS}
 
 
 def cases(folder: Path, other: Path | None) -> Iterator[Case]:
     """Each damage, its amount, and what does it to clean data."""
     yield "none", "", lambda splits: splits
-    for name in SPLIT_FILES:
+    for name in SPLITS:
         for share in (0.002, 0.005, 0.01, 0.05):
             yield f"labels exchanged at random, {name}", f"{share:.1%}", partial(relabel, name, partial(mix, share))
         for damage, amount, change in LABELS:
@@ -44,7 +44,7 @@ def drawn() -> np.random.Generator:
 
 
 def relabel(name: SplitName, change: Change, splits: Splits) -> Splits:
-    return splits | {name: Split(splits[name].images, change(splits[name].labels).astype(np.uint8))}
+    return splits | {name: Split(splits[name].images, change(splits[name].labels).astype(np.int64))}
 
 
 def mix(share: float, labels: np.ndarray) -> np.ndarray:
@@ -80,8 +80,8 @@ def change_some(change: Change, share: float, images: np.ndarray) -> np.ndarray:
 
 
 def shrink(images: np.ndarray) -> np.ndarray:
-    smaller = [np.clip(zoom(image.astype(float), 22 / 28, order=1), 0, 255) for image in images]
-    return np.pad(np.reshape(smaller, (-1, 22, 22)).astype(np.uint8), ((0, 0), (3, 3), (3, 3)))
+    smaller = [np.clip(zoom(image[..., 0].astype(float), 22 / 28, order=1), 0, 255) for image in images]
+    return np.pad(np.reshape(smaller, (-1, 22, 22, 1)).astype(np.uint8), ((0, 0), (3, 3), (3, 3), (0, 0)))
 
 
 IMAGES: dict[str, Change] = {
@@ -89,26 +89,26 @@ IMAGES: dict[str, Change] = {
     "turned by 90°": lambda images: np.rot90(images, axes=(1, 2)),
     "upside down": lambda images: np.rot90(images, 2, axes=(1, 2)),
     "mirrored": lambda images: images[:, :, ::-1],
-    "transposed": lambda images: images.transpose(0, 2, 1),
+    "transposed": lambda images: images.swapaxes(1, 2),
     "blank": np.zeros_like,
     "of one grey": lambda images: np.full_like(images, 90),
     "noise of 20 grey levels": lambda images: images + drawn().normal(0, 20, images.shape),
     "salt and pepper, 1 % of the pixels": lambda images: np.where(drawn().random(images.shape) < 0.01, 255, images),
-    "blurred by 1 pixel": lambda images: gaussian_filter(images.astype(float), (0, 1, 1)),
+    "blurred by 1 pixel": lambda images: gaussian_filter(images.astype(float), (0, 1, 1, 0)),
     "of two grey levels": lambda images: np.where(images > 127, 255, 0),
     "of 16 grey levels": lambda images: images // 17 * 17,
     "at 80 % of the contrast": lambda images: images * 0.8,
     "brighter by one grey level": lambda images: images + 1.0,
     "shrunk to 22 pixels": shrink,
     "shifted by 2 pixels": lambda images: np.roll(images, 2, axis=2),
-    "lower half black": lambda images: np.where(np.arange(28)[:, None] < 14, images, 0),
-    "one row lost": lambda images: np.where(np.arange(28)[:, None] != 14, images, 0),
+    "lower half black": lambda images: np.where(np.arange(28)[:, None, None] < 14, images, 0),
+    "one row lost": lambda images: np.where(np.arange(28)[:, None, None] != 14, images, 0),
     "pixels in another order": lambda images: images.reshape(-1, 784)[:, ORDER].reshape(images.shape),
 }
 ORDER = np.random.default_rng(1).permutation(784)
 SLIGHTLY: dict[str, Change] = {
     "the same": lambda images: images,
-    "one pixel by one grey level": lambda images: images ^ (np.arange(784).reshape(28, 28) == 400).astype(np.uint8),
+    "one pixel by one grey level": lambda images: images ^ (np.arange(784).reshape(28, 28, 1) == 400).astype(np.uint8),
     "all pixels by one grey level": lambda images: np.where(images < 255, images + 1, 254),
     "moved by one pixel": lambda images: np.roll(images, 1, axis=1),
 }
@@ -122,7 +122,7 @@ def set_cases() -> Iterator[Case]:
             yield f"test images in train, {name}", f"{count}", partial(repeat, "test", "train", count, change)
     for share in (1, 0.1, 0.01):
         yield "a white corner on the 3s", f"{share:.0%} of them", partial(mark, share)
-    for name in SPLIT_FILES:
+    for name in SPLITS:
         yield f"a class lost, {name}", "all", partial(keep, name, partial(fewer_fives, 1.0))
         for amount, share in {"half": 0.5, "a tenth": 0.1, "1 image": 0.0}.items():
             yield f"images of a class lost, {name}", amount, partial(keep, name, partial(fewer_fives, share))

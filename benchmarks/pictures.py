@@ -82,12 +82,12 @@ def predicted(
 def save(path: Path, image: NDArray[np.uint8], kind: Kind | None, random: np.random.Generator) -> None:
     """Draw an image as a picture of a kind; of none, it is its own picture."""
     if kind is None:
-        Image.fromarray(image).save(path.with_suffix(".png"))
+        Image.fromarray(image[..., 0]).save(path.with_suffix(".png"))
         return
     dark_on_light, suffix, noise = kind
     height, width = random.integers(40, 401, 2)
     side = round(min(height, width) * random.uniform(0.4, 0.9))
-    digit = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
+    digit = Image.fromarray(image[..., 0]).resize((side, side), Image.Resampling.BICUBIC)
     top, left = random.integers(0, height - side + 1), random.integers(0, width - side + 1)
     share = np.zeros((height, width))
     share[top : top + side, left : left + side] = np.asarray(digit) / 255

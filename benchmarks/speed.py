@@ -26,14 +26,13 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `mnist-pipeline` does, before OpenMP loads
 
 import torch
-from torch import nn
-from torch.nn import functional
-from torch.utils.data import TensorDataset
+from torch.nn.functional import cross_entropy
 
 from mnist_pipeline import paths
 from mnist_pipeline.commands.params_file import write_values
 from mnist_pipeline.stages.train import PreparedTraining
 from mnist_pipeline.training.devices import choose_device, choose_precision
+from mnist_pipeline.training.loop import ImageSubset
 from recipe import CPU, TUTORIAL, training_of
 from report import instructions, most_memory, processor, write_in_pages
 from rivals import EPOCHS, IMAGES
@@ -101,8 +100,8 @@ def in_a_process(*command: str, environment: Mapping[str, str | None] | None = N
 
 
 def with_images(training: PreparedTraining, indices: torch.Tensor) -> PreparedTraining:
-    images, labels = training.train[indices]
-    return replace(training, train=TensorDataset(images, labels), validation=TensorDataset(images[:1], labels[:1]))
+    train = replace(training.train, indices=training.train.indices[indices])
+    return replace(training, train=train, validation=replace(train, indices=train.indices[:1]))
 
 
 # The loop: images a second
@@ -130,25 +129,25 @@ def rate(model: str, precision: str) -> float:
 
 def bare(model: str, precision: str) -> float:
     """Images a second of a loop that does nothing: forward and backward of one batch that is ready, no optimiser."""
-    training = training_of(model, TUTORIAL | {"precision": precision})
-    batch_size, network = training.settings.batch_size, training.classifier.network
-    images, labels = with_images(training, torch.arange(batch_size)).train.tensors
-    ready = TensorDataset(images.unsqueeze(1) / 255, labels)
-
-    def steps() -> None:
-        for _ in range(IMAGES // batch_size):
-            network.zero_grad()
-            _forward_and_backward(network, ready, training.precision)
-
+    steps = bare_steps(training_of(model, TUTORIAL | {"precision": precision}), IMAGES)
     steps()
     return IMAGES / statistics.median([seconds(steps) for _ in range(REPEATS)])
 
 
-def _forward_and_backward(network: nn.Module, batch: TensorDataset, precision: torch.dtype) -> None:
-    images, labels = batch.tensors
-    with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
-        loss = functional.cross_entropy(network(images), labels)
-    loss.backward()
+def bare_steps(training: PreparedTraining, images: int) -> Callable[[], None]:
+    """What takes one batch that is ready forward and backward, until so many images are done."""
+    network, precision = training.classifier.network, training.precision
+    pixels, labels = training.train.take(torch.arange(training.settings.batch_size))
+    ready = pixels.movedim(3, 1) / 255  # [N, channels, height, width]
+
+    def steps() -> None:
+        for _ in range(images // len(labels)):
+            network.zero_grad()
+            with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+                loss = cross_entropy(network(ready), labels)
+            loss.backward()
+
+    return steps
 
 
 def waiting(model: str) -> dict[str, float]:
@@ -191,10 +190,11 @@ def growth(model: str) -> dict[str, Any]:
 def grow(model: str, size: str) -> dict[str, float]:
     """Trains on as many images: the training set, over and over; augmentation makes each of them another."""
     training = training_of(model, {"epochs": 2})
-    training = with_images(training, torch.arange(int(size)) % len(training.train))
+    images, labels = training.train.take(torch.arange(int(size)) % len(training.train))  # which are a copy
+    training = replace(training, train=ImageSubset(images, labels, torch.arange(int(size))))
     epochs = training.fit()
     next(epochs)  # the first step of a process also chooses kernels
-    spent, data_bytes = seconds(lambda: next(epochs)), sum(tensor.nbytes for tensor in training.train.tensors)
+    spent, data_bytes = seconds(lambda: next(epochs)), training.train.images.nbytes + training.train.labels.nbytes
     return {"seconds": spent, "peak_bytes": most_memory(), "data_bytes": data_bytes}
 
 

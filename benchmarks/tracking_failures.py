@@ -164,7 +164,7 @@ def answering(handle: Callable[[socket.socket], None]) -> Iterator[socket.socket
 
 @contextmanager
 def server_sends(place: Place, start: bytes | None, more: bytes = b"") -> Iterator[Trouble]:
-    """Answers with `start`, and then with `more` every half second; None refuses. A real server follows."""
+    """Answers with `start`, then with `more` every half second, or refuses the connection; a real server follows."""
 
     def send(connection: socket.socket) -> None:
         connection.sendall(start or b"")
@@ -231,7 +231,7 @@ def database_is_locked(place: Place, later: bool) -> Iterator[Trouble]:
 
 @contextmanager
 def disk_is_full(place: Place, later: bool = False) -> Iterator[Trouble]:
-    """Too little room for an empty store, or none left in the middle."""
+    """Too little space for an empty store, or none left in the middle."""
     place.mlruns.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={'8m' if later else '200k'}", "none", str(place.mlruns)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:

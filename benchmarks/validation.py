@@ -31,7 +31,7 @@ import torch
 from damages import SLIGHTLY, Splits, cases, clean
 from mnist_pipeline import paths
 from mnist_pipeline.data.augment import random_distortion
-from mnist_pipeline.data.dataset import SPLIT_FILES, Split, validation_split
+from mnist_pipeline.data.dataset import SPLITS, Split, validation_split
 from mnist_pipeline.data.idx import format_idx
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.params import load_params
@@ -50,6 +50,7 @@ PART = 10_000
 COPIES = 100
 FRESH = ((1_000, 300), (5_000, 1_000), (5_000, 5_000), (30_000, 5_000))
 PAIRS = 20
+DIGITS = list("0123456789")
 UNSEEN = "**not seen**"
 
 
@@ -69,7 +70,7 @@ def main() -> None:
     }
     if arguments.what == "one":  # as the stage does: how many of the copies it finds, and the memory that it takes
         image, facts = measure(clean(arguments.other))
-        failures(image, facts, load_suite(paths.SUITES / "idx.yaml"))
+        failures(image, facts, load_suite(paths.SUITES / "any.yaml"))
         found = int((image["test"]["nearest"][:COPIES] <= NEAR).sum())
         print(json.dumps({"MiB": most_memory() / 2**20, "found": found}))  # noqa: T201
     elif arguments.what == "publish":
@@ -86,13 +87,15 @@ def measure(splits: Splits) -> tuple[Tables, Mapping[str, Any]]:
 
 
 def proposed(splits: Splits) -> Suite:
-    return Suite(**propose(*measure(splits), exact_counts=False))
+    return Suite(**propose(*measure(splits), classes=10, of_strokes=True, exact_counts=False))
 
 
 def failures(image: Tables, facts: Mapping[str, Any], by: Suite) -> list[str]:
     """The columns and facts of which an expectation is not met."""
     with tempfile.TemporaryDirectory() as folder:
-        columns = [failure.column.removeprefix("train/") for failure in check(image, facts, by, Path(folder))[1]]
+        columns = [
+            failure.column.removeprefix("train/") for failure in check(image, facts, by, DIGITS, Path(folder))[1]
+        ]
     return list(dict.fromkeys(column.removeprefix("test/").partition("/")[0] for column in columns))
 
 
@@ -151,9 +154,9 @@ def grown(images: int) -> dict[str, Any]:
     test.images[:COPIES] = SLIGHTLY["all pixels by one grey level"](train.images[chosen])
     test.labels[:COPIES] = train.labels[chosen]
     with tempfile.TemporaryDirectory() as folder:
-        for names, split in zip(SPLIT_FILES.values(), (train, test), strict=True):
-            for name, content in zip(names, (split.images, split.labels), strict=True):
-                (Path(folder) / name).write_bytes(format_idx(content))
+        for start, split in zip(SPLITS.values(), (train, test), strict=True):
+            (Path(folder) / f"{start}-images-idx3-ubyte").write_bytes(format_idx(split.images[..., 0]))
+            (Path(folder) / f"{start}-labels-idx1-ubyte").write_bytes(format_idx(split.labels.astype(np.uint8)))
         begun = time.perf_counter()
         command = [sys.executable, __file__, "one", "--other", folder]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)

@@ -1,4 +1,4 @@
-"""What the pages of the documentation tell a reader to type."""
+"""The commands on the pages of the documentation."""
 
 import re
 import shlex

@@ -105,10 +105,15 @@ def make_project(path: Path, data: Path) -> Project:
     shutil.copytree(ROOT / "src", path / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for folder in ("suites", "sweeps"):
         shutil.copytree(ROOT / folder, path / folder)
+    for folder in ("init", "data/own"):  # empty: what somebody keeps there is none of the tests'
+        (path / folder).mkdir(parents=True)
+        (path / folder / ".gitkeep").touch()
     for name in ("Makefile", "dvc.yaml", "params.yaml", "pyproject.toml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, path / name)
     params = project.params()
-    params["data"] |= {"dataset": "idx", "source": str(data)}
+    params["models"] = ["lenet", "mlp"]  # whatever the repository's own are
+    params["data"] |= {"dataset": "idx", "folder": str(data)}
+    params["data"]["image"]["preparation"] = "mnist"
     params["train"]["validation_share"] = 0.25
     params["train"]["lenet"] |= TINY
     params["train"]["mlp"] |= TINY | {"learning_rate": 0.001}

@@ -6,6 +6,7 @@ from mnist_pipeline.params import Augmentation, Training
 
 PLAIN = Training(
     architecture={},
+    init="none",
     epochs=3,
     batch_size=16,
     precision="float32",
@@ -17,7 +18,16 @@ PLAIN = Training(
     warmup=0.3,
     label_smoothing=0.0,
     ema_decay=0.5,
-    augmentation=Augmentation(rotation=0, scale=0, shear=0, translation=0, elastic=0, final_strength=1.0),
+    augmentation=Augmentation(
+        rotation=0,
+        scale=0,
+        shear=0,
+        translation=0,
+        elastic=0,
+        outside="black",
+        horizontal_flip=0,
+        final_strength=1.0,
+    ),
 )
 
 

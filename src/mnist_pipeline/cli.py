@@ -32,46 +32,28 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[str, typer.Argument(help="A model that params.yaml has a section for, such as lenet.")]
 
 
-@app.command(rich_help_panel="Stages")
-def download() -> None:
-    """Bring the verified IDX files into data/raw."""
-    _run("stages.download")
+def _add(module: str, help: str, of_model: bool = False) -> None:
+    """Add a command that takes a model or nothing, and has the name of its module."""
+
+    def of_one(model: Model) -> None:
+        _run(module, model=model)
+
+    def of_all() -> None:
+        _run(module)
+
+    package, _, name = module.partition(".")
+    command = of_one if of_model else of_all
+    command.__name__ = name
+    app.command(help=help, rich_help_panel="Stages" if package == "stages" else "Results")(command)
 
 
-@app.command(rich_help_panel="Stages")
-def validate() -> None:
-    """Check data/raw against the expectations of its suite."""
-    _run("stages.validate")
-
-
-@app.command(rich_help_panel="Stages")
-def train(model: Model) -> None:
-    """Train one model."""
-    _run("stages.train", model=model)
-
-
-@app.command(rich_help_panel="Stages")
-def evaluate(model: Model) -> None:
-    """Measure one model on the test set."""
-    _run("stages.evaluate", model=model)
-
-
-@app.command(rich_help_panel="Stages")
-def compare() -> None:
-    """Compare the models on the same test images, and show what all of them miss."""
-    _run("stages.compare")
-
-
-@app.command(rich_help_panel="Stages")
-def export(model: Model) -> None:
-    """Export one model to ONNX and check that it equals PyTorch."""
-    _run("stages.export", model=model)
-
-
-@app.command(rich_help_panel="Stages")
-def card(model: Model) -> None:
-    """Write the model card of one exported model."""
-    _run("stages.card", model=model)
+_add("stages.download", "Bring the verified IDX files into data/raw.")
+_add("stages.validate", "Check data/raw against the expectations of its suite.")
+_add("stages.train", "Train one model.", of_model=True)
+_add("stages.evaluate", "Measure one model on the test set.", of_model=True)
+_add("stages.compare", "Compare the models on the same test images, and show what all of them miss.")
+_add("stages.export", "Export one model to ONNX and check that it equals PyTorch.", of_model=True)
+_add("stages.card", "Write the model card of one exported model.", of_model=True)
 
 
 @app.command(rich_help_panel="Data")
@@ -95,21 +77,13 @@ def sweep(
     _run("commands.sweep", trials, workers, storage, write, summary, model=model)
 
 
-@app.command(rich_help_panel="Results")
-def results() -> None:
-    """Print the results of the last run, and where to look next."""
-    _run("commands.results")
-
-
-@app.command(rich_help_panel="Results")
-def plots() -> None:
-    """Add the plots and the artifact of a new model to dvc.yaml."""
-    _run("commands.plots")
+_add("commands.results", "Print the results of the last run, and where to look next.")
+_add("commands.plots", "Add the plots and the artifact of a new model to dvc.yaml.")
 
 
 @app.command(rich_help_panel="Results")
 def predict(
-    images: Annotated[list[str], typer.Argument(help="PNG or JPEG files, or folders of them.")],
+    images: Annotated[list[str], typer.Argument(help="PNG, JPEG, WebP, BMP, TIFF or GIF files, or folders of them.")],
     model: Annotated[
         str | None,
         typer.Option(
@@ -119,7 +93,7 @@ def predict(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict which digit is in each picture, of any size, dark on light or light on dark."""
+    """Predict the class of each picture, of any size and colour."""
     from mnist_pipeline.commands import predict
 
     predict.run(images, model, as_json)
@@ -160,10 +134,7 @@ def rollback(model: Model) -> None:
     _run("commands.promote", model=model, function="roll_back")
 
 
-@app.command(rich_help_panel="Results")
-def doctor() -> None:
-    """Show what this machine has, what works on it, and what to do about the rest."""
-    _run("commands.doctor")
+_add("commands.doctor", "Show what this machine has, what works on it, and what to do about the rest.")
 
 
 @app.command(rich_help_panel="Results")

@@ -1,6 +1,8 @@
 """The one exception that a user's mistake or a damaged file ends in."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 LONGEST = 300
 SECRET = re.compile(
@@ -25,3 +27,12 @@ def one_line(message: object) -> str:
     text = " ".join("".join(character if character.isprintable() else " " for character in str(message)).split())
     text = SECRET.sub(lambda found: "…@" if found[0].endswith("@") else f"{found[1]}=…", text)
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+
+
+@contextmanager
+def explained(failed: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Raise errors of some kinds, which are of a library, as a `PipelineError` that begins with what `failed`."""
+    try:
+        yield
+    except kinds as error:
+        raise PipelineError(f"{failed}: {one_line(error)}") from error

@@ -1,7 +1,7 @@
 """Files written whole or not at all, and read only where they are what they should be.
 
 What is written is decided elsewhere (`formats`), so a change here changes no output. What cannot be read or written
-raises a `PipelineError` that names the file and what to do, but for `read_regular`.
+raises a `PipelineError` that names the file and what to do, but for `read_regular` and `open_regular`.
 """
 
 import errno
@@ -12,7 +12,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,36 +117,53 @@ def read_json(source: Path) -> dict[str, Any]:
     return content
 
 
-def read_table(source: Path, columns: Mapping[str, type]) -> "pd.DataFrame":
-    """Some columns, with their types, of a CSV file that a stage wrote."""
+def read_table(source: Path, columns: Mapping[str, type], advice: str = MAKE) -> "pd.DataFrame":
+    """Some columns, with their types, of a CSV file that a stage or a person wrote."""
     import pandas as pd
 
-    content = BytesIO(read_file(source, MAKE))
+    content = BytesIO(read_file(source, advice))
     try:
         return pd.read_csv(content, usecols=list(columns), dtype=dict(columns), keep_default_na=False)
     except ValueError as error:  # pandas' own errors are ValueErrors
-        raise PipelineError(f"{source}: not the table of a stage ({one_line(error)}): run dvc checkout") from error
+        expected = f"not a table with {', '.join(columns)}"
+        raise PipelineError(f"{source}: {expected} ({one_line(error)}): {advice}") from error
 
 
 def read_file(source: Path, advice: str, most: int = LARGEST_FILE) -> bytes:
-    """What `read_regular` reads; where it cannot, the error ends with `advice`."""
-    try:
+    """The bytes of a regular file, at most so many; where it cannot be read, the error ends with `advice`."""
+    with _explained(source, advice):
         return read_regular(source, most)
+
+
+def open_file(source: Path, advice: str) -> BufferedReader:
+    """A regular file, of any size, to be read; where it cannot be opened, the error ends with `advice`."""
+    with _explained(source, advice):
+        return open_regular(source)
+
+
+@contextmanager
+def _explained(source: Path, advice: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         problem = "missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
         raise PipelineError(f"{source}: {problem}: {advice}") from error
 
 
-def read_regular(source: Path, most: int = LARGEST_FILE) -> bytes:
-    """The bytes of a regular file, at most so many; a FIFO or a device would block or never end.
-
-    Else it raises an `OSError`, whose `strerror` is the reason.
-    """
-    with open(os.open(source, os.O_RDONLY | NO_WAIT), "rb") as stream:  # noqa: PTH123 -- a Path takes no descriptor
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "not a regular file", str(source))
-        content = stream.read(most + 1) if status.st_size <= most else b""
-    if max(len(content), status.st_size) > most:
+def read_regular(source: Path | str, most: int = LARGEST_FILE) -> bytes:
+    """The bytes of a regular file, at most so many; else an `OSError`, whose `strerror` is the reason."""
+    with open_regular(source) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read(min(most, max(size, 2**16)) + 1) if size <= most else b""  # `most` would be set aside
+    if max(len(content), size) > most:
         raise OSError(0, f"larger than {most:,} bytes", str(source))
     return content
+
+
+def open_regular(source: Path | str) -> BufferedReader:
+    """A regular file, to be read; a FIFO or a device, which would block or never end, raises an `OSError`."""
+    stream = open(os.open(source, os.O_RDONLY | NO_WAIT), "rb")  # noqa: PTH123, SIM115 -- a Path takes no descriptor
+    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        return stream
+    stream.close()
+    raise OSError(0, "not a regular file", str(source))

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mnist_pipeline import paths
-from mnist_pipeline.data.catalog import DatasetName
+from mnist_pipeline.data.catalog import DATASETS
 from mnist_pipeline.errors import PipelineError, one_line
 from mnist_pipeline.files import read_file
 
@@ -22,6 +22,8 @@ Checked = TypeVar("Checked", bound=BaseModel)
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=1, le=4096)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
@@ -30,9 +32,32 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Image(Section):
+    """How a picture becomes an image."""
+
+    preparation: Literal["mnist", "resize"]
+    height: Side
+    width: Side
+    channels: Literal[1, 3, 4]
+    fit: Literal["contain", "cover", "stretch"]
+    background: Annotated[str, Field(pattern=r"^([a-z]+|#[0-9a-fA-F]{6})$")]
+
+
+class TestSet(Section):
+    """Which pictures of a folder are for testing, where it does not say so."""
+
+    share: Annotated[float, Field(gt=0, lt=1)]
+    seed: Seed
+    groups: str
+
+
 class Data(Section):
-    dataset: DatasetName
+    dataset: Annotated[str, Field(pattern=f"^({'|'.join(DATASETS)})$")]
     source: Annotated[str, Field(min_length=1)]
+    folder: Annotated[str, Field(min_length=1)]
+    label_names: list[Annotated[str, Field(min_length=1)]]
+    image: Image
+    test: TestSet
     mirrors: list[Annotated[str, Field(pattern=r"^https?://")]]
     timeout_seconds: Annotated[float, Field(gt=0, le=600)]
     retries: Annotated[int, Field(ge=0, le=10)]
@@ -48,8 +73,10 @@ class Augmentation(Section):
     rotation: Annotated[float, Field(ge=0, le=180)]
     scale: Annotated[float, Field(ge=0, lt=1)]
     shear: Annotated[float, Field(ge=0, lt=90)]
-    translation: Annotated[float, Field(ge=0, le=14)]
-    elastic: Annotated[float, Field(ge=0, le=14)]
+    translation: Annotated[float, Field(ge=0, le=1000)]
+    elastic: Annotated[float, Field(ge=0, le=1000)]
+    outside: Literal["black", "edge"]
+    horizontal_flip: Share
     final_strength: Share
 
 
@@ -57,6 +84,7 @@ class Training(Section):
     """How one model is built and trained."""
 
     architecture: dict[str, Any]
+    init: str
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     batch_size: Annotated[int, Field(ge=1, le=10**6)]
     precision: Literal["auto", "float32", "bfloat16"]
@@ -77,7 +105,7 @@ class Train(Section):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Training]
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
     device: Device
     processes: Annotated[int, Field(ge=1, le=1024)]
     validation_share: Annotated[float, Field(gt=0, lt=1)]

@@ -13,6 +13,8 @@ SUITES = Path("suites")
 """What validation expects of each data set."""
 SWEEPS = Path("sweeps")
 """What a search may try for each model."""
+INIT = Path("init")
+"""Weights that a training may start from."""
 RAW = Path("data/raw")
 CLASSES = Path("data/classes.json")
 """The names of the classes, in the order of the labels."""

@@ -21,7 +21,7 @@ def test_the_pages_of_failed_data_are_whole_without_a_network(
             array[0] = np.zeros_like(array[0])
         (tmp_path / name).write_bytes(format_idx(array))
     params = project.params()
-    params["data"]["source"] = str(tmp_path)
+    params["data"]["folder"] = str(tmp_path)
     project.write_params(params)
     project.cli("download")
     project.cli("validate", code=1)

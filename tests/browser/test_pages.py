@@ -34,7 +34,7 @@ def test_a_new_browser_opens_on_the_trained_models_the_best_first(reader: Visito
     for run in best:
         errors = f"{run.data.metrics['errors']:.0f}"
         expect(reader.page.get_by_role("gridcell", name=errors, exact=True).first).to_be_visible()
-    for hidden in ("Ask questions about your experiments", "You're viewing a shared view"):
+    for hidden in ("questions about your experiments", "You're viewing a shared view"):
         expect(reader.page.get_by_text(hidden)).to_have_count(0)
     reader.page.get_by_text("Views", exact=True).click()
     expect(reader.page.get_by_text("Results", exact=True)).to_be_visible()

@@ -56,7 +56,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(small: Project,
     small.cli(*command.split())
 
 
-def test_what_writes_nothing_needs_no_room(small: Project) -> None:
+def test_what_writes_nothing_needs_no_space(small: Project) -> None:
     figure = next((small.path / "reports").rglob("*.png"))
     run_on_full_disk(small, f"predict {figure}", code=0)
     run_on_full_disk(small, "results", code=0)

@@ -14,15 +14,17 @@ from projects import Project
 from tracked_content import runs_of
 
 MODEL = '''
+import math
+
 from torch import Tensor, nn
 
 
 class Softmax(nn.Module):
     """Softmax regression."""
 
-    def __init__(self, *, classes: int, bias: bool) -> None:
+    def __init__(self, *, shape: tuple[int, int, int], classes: int, bias: bool) -> None:
         super().__init__()
-        self.layer = nn.Linear(784, classes, bias=bias)
+        self.layer = nn.Linear(math.prod(shape), classes, bias=bias)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layer(image.flatten(1))

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from conftest import bars
-from mnist_pipeline.serving.picture import as_in_mnist
+from mnist_pipeline.data.catalog import STROKES
+from mnist_pipeline.data.picture import prepare
 from mnist_pipeline.serving.session import open_network
 from projects import Project
 from tracked_content import client_of
@@ -84,7 +85,7 @@ def predicted(project: Project, *arguments: str) -> list[dict]:
 
 
 def test_each_kind_of_model_predicts_what_its_network_computes(pictured: Project, tmp_path: Path) -> None:
-    images = np.stack([as_in_mnist(path) for path in sorted((pictured.path / "pictures").iterdir())])
+    images = np.stack([prepare(path, STROKES, (28, 28, 1)) for path in sorted((pictured.path / "pictures").iterdir())])
     int8, pictures = "models/mlp/int8/model.onnx", str(pictured.path / "pictures")
     for model, file in (("mlp", "models/mlp/model.onnx"), (int8, int8)):
         probabilities, _ = open_network(pictured.path / file).classify(images)

@@ -31,6 +31,7 @@ ELSEWHERE = (
     "docs/how-to/experiments.md",
     "docs/how-to/team-servers.md",
     "docs/tutorials/from-pytorch.md",
+    "docs/tutorials/your-own-images.md",
 )
 """Other tests run their commands."""
 EXPERIMENTS = {"faster": "lenet", "two": "mlp", "fast": "lenet"}

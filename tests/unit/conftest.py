@@ -36,7 +36,7 @@ def workplace(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) 
     shutil.copytree(tiny_data, paths.RAW)
     for model in ARCHITECTURES:
         save_random_weights(paths.weights(model), describe(model))
-    place = Workplace(load_params(ROOT / "params.yaml"))
+    place = Workplace(load_params(ROOT / "params.yaml").model_copy(update={"models": ["lenet", "mlp"]}))
     place.change("evaluate", device="cpu")
     place.change("train", validation_share=0.25)
     place.change("export", latency_repeats=2)

@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
+import images
 import pictures
 import recipe
+import report
 import results
 import same_bytes
 import speed
 import speed_tables
 import validation
 from mnist_pipeline.serving.session import OLDEST_ONNXRUNTIME
+from mnist_pipeline.validation.suite import Suite
 from report import in_page, pages
 
 ROOT = Path(__file__).parents[2]
@@ -36,14 +39,13 @@ def leaf_keys(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 def test_every_parameter_is_described_and_no_other() -> None:
     keys = set(leaf_keys(yaml.safe_load((ROOT / "params.yaml").read_text())))
-    for suite in (ROOT / "suites").glob("*.yaml"):
-        keys |= set(leaf_keys(yaml.safe_load(suite.read_text())))
+    keys |= Suite.model_fields.keys()
     described = {
         key
         for name in ("parameters", "search-and-tracking", "suites")
         for key in re.findall(r"^\| `([^`]+)` \|", (ROOT / f"docs/reference/{name}.md").read_text(), re.MULTILINE)
     }
-    others = {key for key in keys if ".architecture." in key and key.split(".")[1] not in ("lenet", "mlp")}
+    others = {key for key in keys if ".architecture." in key and key.split(".")[1] not in ("lenet", "mlp", "resnet")}
     assert described == keys - others
 
 
@@ -55,11 +57,24 @@ def test_the_tables_of_measurements_are_those_of_the_last_measurement() -> None:
     """Each is made from a file in benchmarks/results, against the parameters as they are now."""
     tables = recipe.tables() | speed_tables.tables(measured("speed")) | same_bytes.tables(measured("same_bytes"))
     tables |= pictures.tables(measured("pictures")) | validation.tables(measured("validation"))
-    tables |= results.tables(measured("results"))
+    tables |= results.tables(measured("results")) | images.tables(measured("images"))
     texts = {page: page.read_text() for page in pages()}
     assert {page: in_page(text, tables) for page, text in texts.items()} == texts
     everything = "".join(texts.values())
     assert [name for name in tables if f"<!-- {name} -->" not in everything] == []
+
+
+def test_what_is_measured_stays_beside_the_results_of_the_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who measures on a machine of their own changes no file that git has."""
+    folder = ROOT / "benchmarks/measured"
+    assert {script.MEASURED.parent for script in (recipe, speed, validation)} == {folder}
+    assert f"/{folder.relative_to(ROOT)}" in (ROOT / ".gitignore").read_text().splitlines()
+    monkeypatch.setattr(report, "__file__", str(tmp_path / "report.py"))
+    monkeypatch.setattr("sys.argv", ["images.py"])
+    report.measure_or_publish("images", lambda: {"seconds": 1}, lambda measured: {})
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "measured/images.json"]
 
 
 def test_the_recipe_of_the_tutorial_is_the_same_in_the_makefile_and_in_the_measurements() -> None:

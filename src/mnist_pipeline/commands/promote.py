@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mnist_pipeline import console, paths
 from mnist_pipeline.comparison.paired import compare
 from mnist_pipeline.data.dataset import load_split
-from mnist_pipeline.errors import PipelineError, one_line
+from mnist_pipeline.errors import PipelineError, explained
 from mnist_pipeline.export.network import file_metadata
 from mnist_pipeline.files import read_json
 from mnist_pipeline.formats import file_digest
@@ -132,7 +132,9 @@ def _check_no_worse(params: Params, model: str, registry: Registry, champion: Re
     split, limits, name = load_split(paths.RAW, "test"), params.tracking.promote, f"version {champion.version}"
     with TemporaryDirectory() as folder:
         former = _predictions(registry.fetch_network(champion, Path(folder)), split.images)
-    labels = json.loads(file_metadata(paths.onnx(model)).get("label_names", "null")) or [str(n) for n in range(256)]
+    labels = json.loads(file_metadata(paths.onnx(model)).get("label_names", "null")) or [
+        str(n) for n in range(split.labels.max() + 1)
+    ]
     found = compare(split.labels, _predictions(paths.onnx(model), split.images), former, labels)
     console.info(
         f"promote: accuracy {found.candidate_accuracy:.2%}, {name} {found.champion_accuracy:.2%}; of "
@@ -150,8 +152,5 @@ def _check_no_worse(params: Params, model: str, registry: Registry, champion: Re
 
 
 def _predictions(network: Path, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    try:
-        labels: NDArray[np.int64] = logits(open_session(network.read_bytes()), images).argmax(1)
-    except ONNXRUNTIME_ERRORS as error:
-        raise PipelineError(f"{network}: does not run on the test images: {one_line(error)}") from error
-    return labels
+    with explained(f"{network}: does not run on the test images", *ONNXRUNTIME_ERRORS):
+        return np.asarray(logits(open_session(network.read_bytes()), images).argmax(1))

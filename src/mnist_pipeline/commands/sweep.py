@@ -58,17 +58,16 @@ def run(
     """Continue the search until `trials` trials are done; print the best, and with `write` keep it in params.yaml."""
     for library in (optuna.logging.get_logger("optuna"), logging.getLogger("sqlalchemy")):
         library.setLevel(logging.CRITICAL)  # what they have to say ends in one line of ours
-    space = load_search_space(model)
+    space, images = load_search_space(model), load_split(paths.RAW, "train").images
     source = space_path(model)
     for key, values in space.items():
         for value in values.choices if isinstance(values, Choices) else (values.low, values.high):
             try:
                 changed = with_training(params, model, {key: value}, source)
-                build(model, changed.training(model).architecture, classes=2)
+                build(model, changed.training(model).architecture, images.shape[1:], classes=2)
             except ValueError as error:
                 raise PipelineError(f"{source}: {key}: {error}") from error
     choose_device("train.device", params.train.device)
-    load_split(paths.RAW, "train")
     search = Search(params, model, space)
     storage = storage or default_storage()
     with _storage_errors(ImportError, ValueError):  # the driver or the address

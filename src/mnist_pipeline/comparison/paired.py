@@ -30,7 +30,7 @@ class Comparison:
 
 
 def compare(
-    labels: NDArray[np.uint8], candidate: NDArray[np.int64], champion: NDArray[np.int64], label_names: Sequence[str]
+    labels: NDArray[np.int64], candidate: NDArray[np.int64], champion: NDArray[np.int64], label_names: Sequence[str]
 ) -> Comparison:
     """Compare predictions `[N]` of both with the labels `[N]`."""
     right, right_before = candidate == labels, champion == labels

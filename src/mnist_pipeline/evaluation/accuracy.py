@@ -14,6 +14,7 @@ from mnist_pipeline.evaluation.analysis import EvaluationInput, Result, markdown
 from mnist_pipeline.evaluation.figures import DOTS_PER_INCH, GREY, as_png, image_grid, shorten
 
 LARGEST_MATRIX = 7.0  # inches
+MOST_ROWS = 100  # classes in the table of the card
 
 
 def analyse(test: EvaluationInput) -> Result:
@@ -38,8 +39,9 @@ def analyse(test: EvaluationInput) -> Result:
 
     counts = confusion_matrix(test.labels, predicted, labels=range(len(names)))
     shares = precision_recall_fscore_support(test.labels, predicted, labels=range(len(names)), zero_division=0)
-    columns = dict(zip(("precision", "recall", "f1", "support"), shares, strict=True))
-    per_class = pd.DataFrame({"label": names, **columns, "predicted": counts.sum(0)})
+    columns = dict(zip(("precision", "recall", "f1"), shares, strict=False))
+    # scikit-learn's own support is no whole number where no prediction is right
+    per_class = pd.DataFrame({"label": names, **columns, "support": counts.sum(1), "predicted": counts.sum(0)})
 
     mistakes = test.predictions[~test.correct].sort_values("confidence", ascending=False, kind="stable")
     return Result(
@@ -59,6 +61,10 @@ def analyse(test: EvaluationInput) -> Result:
 def _card(test: EvaluationInput, rows: list[tuple[str, float, float, float]], per_class: pd.DataFrame) -> str:
     _, loss, f1 = (f"{value:.4f} ({low:.4f}–{high:.4f})" for _, value, low, high in rows)
     of_each = []
+    of_all = ""
+    if len(per_class) > MOST_ROWS:
+        of_all = f" Of {len(per_class):,} classes, the {MOST_ROWS} with the lowest:"
+        per_class = per_class.sort_values("f1", kind="stable")[:MOST_ROWS]
     for row in per_class.to_dict("records"):
         right, images, given = row["recall"] * row["support"], row["support"], row["predicted"]
         recall = test.share(right, images) if images else "no image"
@@ -68,7 +74,7 @@ def _card(test: EvaluationInput, rows: list[tuple[str, float, float, float]], pe
 ## Accuracy
 
 F1 score, mean over the classes: {f1}; cross-entropy: {loss}. In brackets: the interval at \
-{100 * test.settings.confidence:g}% confidence, Wilson's or the bootstrap's.
+{100 * test.settings.confidence:g}% confidence, Wilson's or the bootstrap's.{of_all}
 
 {markdown_table(("label", "precision", "recall", "F1 score", "images"), of_each)}"""
 
@@ -109,7 +115,7 @@ def draw_confusion(counts: NDArray[np.int64], names: list[str]) -> Figure:
 
 
 def draw_mistakes(images: NDArray[np.uint8], mistakes: pd.DataFrame, most: int) -> bytes:
-    """The first `most` mistakes, of all images `[N, height, width]`, with label → predicted, confidence and number."""
+    """The first `most` mistakes, of all images `[N, …]`, with label → predicted, confidence and number."""
     shown = mistakes.head(most)
     heading = f"The {len(shown):,} most confident of {len(mistakes):,} mistakes on the test set"
     explained = "true label → predicted label, confidence, number of the image"

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnist_pipeline.comparison.intervals import wilson_interval
-
-BATCH_SIZE = 1000
+from mnist_pipeline.data.dataset import batch_size
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,16 @@ class EvaluationInput:
     """
 
     classifier: nn.Module  # raw images in, logits out
-    images: NDArray[np.uint8]  # [N, height, width]
-    labels: NDArray[np.uint8]  # [N]
+    images: NDArray[np.uint8]  # [N, height, width, channels]
+    labels: NDArray[np.int64]  # [N]
     label_names: Sequence[str]
     logits: Tensor  # float32 [N, classes]
     validation_logits: Tensor
-    validation_labels: NDArray[np.uint8]
+    validation_labels: NDArray[np.int64]
     settings: Any
     device: torch.device
     dataset: str
+    of_strokes: bool  # whether the images are of strokes as in MNIST
     on_progress: Callable[[int], None]
 
     @cached_property
@@ -55,7 +55,7 @@ class EvaluationInput:
         return (self.predictions["label"] == self.predictions["predicted"]).to_numpy()
 
     def predict(self, images: NDArray[np.uint8]) -> Tensor:
-        """Logits `float32 [M, classes]` of other images `[M, height, width]`."""
+        """Logits `float32 [M, classes]` of other images `[M, height, width, channels]`."""
         return predict_logits(self.classifier, images, self.device)
 
     def share(self, successes: float, trials: int, digits: int = 2) -> str:
@@ -81,12 +81,13 @@ class Result:
 
 @torch.inference_mode()
 def predict_logits(classifier: nn.Module, images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Logits `float32 [N, classes]`, on the CPU, of raw images `[N, height, width]`; `classifier` moves to `device`.
+    """Logits `float32 [N, classes]`, on the CPU, of raw images `[N, height, width, channels]`.
 
-    A logit that is not finite raises a `FloatingPointError`.
+    `classifier` moves to `device`. A logit that is not finite raises a `FloatingPointError`.
     """
     classifier = classifier.to(device)
-    logits = torch.cat([classifier(batch) for batch in torch.tensor(images, device=device).split(BATCH_SIZE)]).cpu()
+    batches = torch.from_numpy(images).split(batch_size(images.shape))
+    logits = torch.cat([classifier(batch.to(device)).cpu() for batch in batches])
     if not logits.isfinite().all():
         raise FloatingPointError("the network's logits are not all finite numbers")
     return logits

@@ -14,25 +14,31 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import one_hot
 
-from mnist_pipeline.evaluation.analysis import BATCH_SIZE, EvaluationInput, Result
+from mnist_pipeline.data.dataset import batch_size
+from mnist_pipeline.evaluation.analysis import EvaluationInput, Result
 from mnist_pipeline.evaluation.figures import BLUE, GREY, ORANGE, as_png, shorten, show_image, without_frame
 
-STRENGTHS = (0, 4, 8, 16, 32, 64)  # grey levels of 255 by which each pixel changes at most
+STRENGTHS = (0, 4, 8, 16, 32, 64)  # levels of 255 by which each channel of a pixel changes at most
 PASSES = len(STRENGTHS)
 SHOWN = 3  # images of which the figure shows what becomes of them
 
 
 def analyse(test: EvaluationInput) -> Result:
-    directions, images = attack_directions(test.classifier, test.images, test.labels, test.device), len(test.images)
-    rows, examples = [], []
-    for strength in STRENGTHS:
-        changed = attacked(test.images, directions, strength)
-        predicted = test.predict(changed).argmax(1).numpy()
-        correct = predicted == test.labels
-        rows.append((strength, correct.mean()))
-        labels = [test.label_names[label] for label in predicted[:SHOWN]]
-        examples.append(list(zip(changed, labels, correct, strict=False)))
-        test.on_progress(images)
+    images, size = len(test.labels), max(SHOWN, batch_size(test.images.shape))
+    right, examples = dict.fromkeys(STRENGTHS, 0), []
+    for start in range(0, images, size):
+        batch, labels = test.images[start : start + size], test.labels[start : start + size]
+        directions = attack_directions(test.classifier, batch, labels, test.device)
+        for strength in STRENGTHS:
+            changed = attacked(batch, directions, strength)
+            predicted = test.predict(changed).argmax(1).numpy()
+            correct = predicted == labels
+            right[strength] += int(correct.sum())
+            if start == 0:
+                names = [test.label_names[label] for label in predicted[:SHOWN]]
+                examples.append(list(zip(changed, names, correct, strict=False)))
+            test.on_progress(len(batch))
+    rows = [(strength, correct / images) for strength, correct in right.items()]
     table = pd.DataFrame(rows, columns=["strength", "accuracy"])
     left = [f"{test.share(accuracy * images, images, 1)} at {strength}" for strength, accuracy in rows[1:]]
     card = f"""\
@@ -46,28 +52,27 @@ One step of the fast gradient sign method leaves an accuracy of {", ".join(left)
 
 
 def attack_directions(
-    classifier: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.uint8], device: torch.device
+    classifier: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64], device: torch.device
 ) -> NDArray[np.int8]:
-    """Sign of the gradient of the loss at each pixel, `[N, height, width]`: 1 where more light makes the loss larger.
+    """Sign of the gradient of the loss at each pixel, `[N, height, width, channels]`, of as many raw images.
+
+    It is 1 where more light makes the loss larger, and 0 for opacity, the fourth channel.
 
     The gradient is that of log Σ exp(other logits) - right logit. The cross-entropy's is the same times 1 - the
     probability of the right class: it has the same signs, but vanishes to rounding where the classifier is sure, and
     would make it look robust.
     """
-    classifier, signs = classifier.to(device), []
-    raw, truth = torch.tensor(images, device=device), torch.tensor(labels, device=device).long()
-    for batch, own in zip(raw.split(BATCH_SIZE), truth.split(BATCH_SIZE), strict=True):
-        pixels = batch.float().requires_grad_()
-        logits = classifier(pixels)
-        right = one_hot(own, logits.shape[1]).bool()
-        others = logits.masked_fill(right, -torch.inf).logsumexp(1)
-        (gradient,) = torch.autograd.grad((others - logits[right]).sum(), pixels)
-        signs.append(gradient.sign())
-    return torch.cat(signs).to(torch.int8).cpu().numpy()
+    pixels = torch.tensor(images, device=device).float().requires_grad_()
+    logits = classifier.to(device)(pixels)
+    right = one_hot(torch.tensor(labels, device=device).long(), logits.shape[1]).bool()
+    others = logits.masked_fill(right, -torch.inf).logsumexp(1)
+    (gradient,) = torch.autograd.grad((others - logits[right]).sum(), pixels)
+    gradient[..., 3:] = 0
+    return gradient.sign().to(torch.int8).cpu().numpy()
 
 
 def attacked(images: NDArray[np.uint8], directions: NDArray[np.int8], strength: int) -> NDArray[np.uint8]:
-    """Images as a file would hold them: grey levels stay whole and within 0 and 255."""
+    """Images as a file would hold them: levels stay whole and within 0 and 255."""
     return np.clip(images + np.int16(strength) * directions, 0, 255).astype(np.uint8)
 
 

@@ -74,7 +74,7 @@ def calibration_error(reliability: pd.DataFrame) -> float:
     return float((distance * reliability["count"]).sum() / reliability["count"].sum())
 
 
-def fit_temperature(logits: Tensor, labels: NDArray[np.uint8]) -> float:
+def fit_temperature(logits: Tensor, labels: NDArray[np.int64]) -> float:
     """The number by which logits `[N, classes]` are divided so that their cross-entropy with labels `[N]` is least.
 
     Above 1 the classifier was too sure, below 1 not sure enough. The order of the classes stays.

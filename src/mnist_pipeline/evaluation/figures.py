@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from io import BytesIO
 from math import ceil, sqrt
-from typing import ParamSpec
+from typing import Literal, ParamSpec
 
 import matplotlib.style
 import numpy as np
@@ -46,8 +46,17 @@ def without_frame(axes: Axes, *sides: str) -> None:
     axes.spines[list(sides or ("top", "right"))].set_visible(False)
 
 
-def show_image(axes: Axes, image: NDArray[np.uint8], colours: str = "gray") -> None:
-    axes.imshow(image, cmap=colours, vmin=0, vmax=255)
+def over_white(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images `[…, channels]` as they look on white paper: those with opacity, the fourth channel, lose it."""
+    opacity = images[..., 3:] / 255
+    return images if images.shape[-1] < 4 else (255 - opacity * (255.0 - images[..., :3])).round().astype(np.uint8)
+
+
+def show_image(
+    axes: Axes, image: NDArray[np.uint8], colours: str = "gray", aspect: Literal["equal", "auto"] = "equal"
+) -> None:
+    """An image `[height, width, channels]`; `colours` is how a grey one is shown."""
+    axes.imshow(over_white(image), cmap=colours, vmin=0, vmax=255, aspect=aspect)
     axes.set(xticks=[], yticks=[])
 
 
@@ -60,17 +69,29 @@ def interval_reach(middle: pd.Series, low: pd.Series, high: pd.Series) -> NDArra
 def image_grid(
     heading: str, images: NDArray[np.uint8], captions: Sequence[str], details: Sequence[str], framed: Sequence[bool]
 ) -> Figure:
-    """A grid of images `[N, height, width]`, about as wide as high, each between its caption and its details."""
-    width = max(1.05, 0.085 * max(map(len, captions), default=0), 0.071 * max(map(len, details), default=0))
+    """A grid of images `[N, height, width, channels]`, about as wide as high, each between its caption and its details.
+
+    Grey images are shown as ink on paper if most of their pixels are black.
+    """
+    colours = "gray_r" if 2 * np.count_nonzero(images) < images.size else "gray"
+    longest = max(images.shape[1:3])
+    side = 1.05 * min(1.5, max(1, longest / 64))  # inches
+    width = max(side, 0.085 * max(map(len, captions), default=0), 0.071 * max(map(len, details), default=0))
     columns = max(4, ceil(sqrt(2 * len(captions) / width)))
     rows, lines = ceil(len(captions) / columns), heading.count("\n") + 1
-    figure = Figure(figsize=(max(5, columns * width), 0.1 + 0.25 * lines + rows * 1.4), layout="constrained")
+    figure = Figure(
+        figsize=(
+            max(5, columns * width),
+            0.1 + 0.25 * lines + rows * (side * max(0.5, images.shape[1] / longest) + 0.35),
+        ),
+        layout="constrained",
+    )
     figure.suptitle(heading, fontsize=11)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat) if rows else []
     for axes in grid:
         axes.set_axis_off()
     for axes, image, caption, detail, frame in zip(grid, images, captions, details, framed, strict=False):
-        show_image(axes, image, "gray_r")
+        show_image(axes, image, colours)
         axes.set_title(caption, fontsize=10, color=ORANGE, fontweight="bold", pad=3)
         axes.text(0.5, -0.04, detail, fontsize=8, color=GREY, ha="center", va="top", transform=axes.transAxes)
         if frame:

@@ -5,12 +5,14 @@ for what is like the training images.
 """
 
 from collections.abc import Mapping
+from math import ceil, prod
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from mnist_pipeline.evaluation.analysis import EvaluationInput, Result, markdown_table
@@ -19,6 +21,7 @@ from mnist_pipeline.evaluation.figures import BLUE, GREY, ORANGE, as_png, show_i
 SEED = 2020
 NOISE_IMAGES = 2000
 KEPT = 0.95  # share of the test images that a detector is to keep
+MOST_PIXELS = 10**8  # of a kind, counted in each channel; MNIST has 7,840,000
 EXAMPLES = 4  # images of each kind in the figure
 
 
@@ -49,21 +52,32 @@ that of {KEPT:.0%} of the test images.
 
 
 def out_of_distribution_images(images: NDArray[np.uint8], dataset: str) -> dict[str, NDArray[np.uint8]]:
-    """Images `[M, height, width]` of each kind, the same each time; garments are left out where they are the classes.
+    """Images of each kind, the same each time, and as the test images `[N, height, width, channels]` in shape.
 
-    - `fashion_mnist`: photographs of garments, which fill the image as no digit does.
-    - `uniform_noise`: each pixel is drawn evenly from 0 to 255.
-    - `shuffled_pixels`: the test images, `[N, height, width]`, each with its pixels in an order of its own.
+    Garments are left out where they are the classes. Of large images there are fewer, so that they fit into memory.
+
+    - `fashion_mnist`: photographs of garments, resized, in grey.
+    - `uniform_noise`: each channel of each pixel is drawn evenly from 0 to 255.
+    - `shuffled_pixels`: test images, each with its whole pixels in an order of its own.
     - `blank`: one image of each grey level.
     """
     random = np.random.default_rng(SEED)
-    count, height, width = images.shape
-    kinds = {
-        "uniform_noise": random.integers(0, 256, (NOISE_IMAGES, height, width), dtype=np.uint8),
-        "shuffled_pixels": random.permuted(images.reshape(count, -1), axis=1).reshape(images.shape),
-        "blank": np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None], (256, height, width)).copy(),
-    }
-    return kinds if dataset == "fashion-mnist" else {"fashion_mnist": load_garments(), **kinds}
+    _, *shape = images.shape
+    *_, channels = shape
+    most = max(1, MOST_PIXELS // prod(shape))
+    noise = random.integers(0, 256, (min(NOISE_IMAGES, most), *shape), dtype=np.uint8)
+    chosen = np.ascontiguousarray(images[:: ceil(len(images) / most)])
+    pixels = chosen.view(f"V{channels}").reshape(len(chosen), -1)
+    shuffled = random.permuted(pixels, axis=1).view(np.uint8).reshape(chosen.shape)
+    blank = np.full((256, *shape), 255, np.uint8)
+    blank[..., :3] = np.arange(256)[:, None, None, None]  # of four channels, the last is opacity
+    kinds = {"uniform_noise": noise, "shuffled_pixels": shuffled, "blank": blank}
+    if dataset == "fashion-mnist":
+        return kinds
+    garments = np.full((500, *shape), 255, np.uint8)
+    for garment, image in zip(garments, load_garments(), strict=True):
+        garment[..., :3] = np.asarray(Image.fromarray(image).resize((shape[1], shape[0])))[..., None]
+    return {"fashion_mnist": garments, **kinds}
 
 
 def load_garments() -> NDArray[np.uint8]:
@@ -73,8 +87,6 @@ def load_garments() -> NDArray[np.uint8]:
     SE, under the MIT licence in `fashion_mnist_license.txt`. `fashion_mnist.png` is a sheet of 20 rows of 25 images:
     those that a stratified split with seed 2017 drew from the test files whose SHA-256 `data.catalog` has.
     """
-    from PIL import Image
-
     sheet = np.asarray(Image.open(Path(__file__).with_name("fashion_mnist.png")))
     return sheet.reshape(20, 28, 25, 28).swapaxes(1, 2).reshape(500, 28, 28)
 
@@ -113,7 +125,7 @@ def detection_table(logits: Mapping[str, Tensor]) -> pd.DataFrame:
 def draw_out_of_distribution(
     table: pd.DataFrame, logits: Mapping[str, Tensor], images: Mapping[str, NDArray[np.uint8]]
 ) -> Figure:
-    """The energies of each kind of image, the test images first, beside some of the images `[M, height, width]`."""
+    """The energies of each kind of image, the test images first, beside some of the images."""
     energies = {kind: energy(outputs) for kind, outputs in logits.items()}
     captions = {
         row.kind: f"{row.fpr_at_95_tpr:.1%} undetected, AUROC {row.auroc:.3f}, confidence {row.mean_confidence:.1%}"
@@ -127,7 +139,9 @@ def draw_out_of_distribution(
     grid = figure.subplots(len(energies), 2, width_ratios=[2, 5], squeeze=False)
     for (pictures, axes), (kind, values) in zip(grid, energies.items(), strict=True):
         chosen = images[kind][:: max(1, len(images[kind]) // EXAMPLES)][:EXAMPLES]
-        show_image(pictures, np.hstack(list(np.pad(chosen, ((0, 0), (0, 0), (1, 1)), constant_values=255))))
+        gap = ceil(chosen.shape[2] / 28)
+        gaps = (0, 0), (0, 0), (gap, gap), (0, 0)
+        show_image(pictures, np.hstack(list(np.pad(chosen, gaps, constant_values=255))))
         pictures.set_title(kind.replace("_", " "), fontsize=10, loc="left", pad=3)
         axes.hist(values, edges, color=ORANGE if kind in captions else BLUE)
         axes.axvline(energy_bound(next(iter(energies.values()))), color=GREY, linestyle="--", linewidth=1)

@@ -22,17 +22,16 @@ from mnist_pipeline.comparison.intervals import adjusted_interval
 from mnist_pipeline.comparison.paired import mcnemar
 from mnist_pipeline.export.network import metadata_of, read_network
 from mnist_pipeline.export.onnx_file import finish, to_bytes
-from mnist_pipeline.serving.session import BATCH_SIZE, energy_bound, logits, open_session
+from mnist_pipeline.serving.session import energy_bound, input_batches, logits, open_session
 
 LINEAR = ("Gemm", "MatMul")
-SEED = 0  # draws the images that calibrate
 
 
-def to_int8(network: onnx.ModelProto, images: NDArray[np.uint8], calibration_images: int) -> onnx.ModelProto:
+def to_int8(network: onnx.ModelProto, calibration: NDArray[np.uint8], images: NDArray[np.uint8]) -> onnx.ModelProto:
     """A network of `to_onnx` in INT8, with the same inputs, outputs and metadata, but its own energy bound.
 
-    `calibration_images` of the training `images` `[N, height, width]`, drawn at random, show the range of each layer's
-    inputs and outputs. A network without linear layers but its last comes back in float32.
+    Images `[M, height, width, channels]` for `calibration` show the range of each layer's inputs and outputs; the bound
+    is that of all training `images`. A network without linear layers but its last comes back in float32.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static  # after serving.session's telemetry
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -42,8 +41,7 @@ def to_int8(network: onnx.ModelProto, images: NDArray[np.uint8], calibration_ima
     if layers := [node for node in network.graph.node if node.op_type in LINEAR][:-1]:
         outputs = {layer.output[0] for layer in layers}
         joined = [node for node in network.graph.node if node.op_type == "Relu" and node.input[0] in outputs]
-        drawn = images[np.random.default_rng(SEED).permutation(len(images))[:calibration_images]]
-        feeds = ({"image": batch} for batch in np.split(drawn, range(BATCH_SIZE, len(drawn), BATCH_SIZE)))
+        feeds = ({"image": batch} for batch in input_batches(calibration))
         with TemporaryDirectory() as folder:
             prepared, written = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
             quant_pre_process(quantized, prepared, skip_optimization=True, skip_symbolic_shape=True)
@@ -64,7 +62,7 @@ def to_int8(network: onnx.ModelProto, images: NDArray[np.uint8], calibration_ima
 
 
 def accuracy_difference(
-    labels: NDArray[np.uint8], int8: NDArray[np.float32], float32: NDArray[np.float32], significance: float
+    labels: NDArray[np.int64], int8: NDArray[np.float32], float32: NDArray[np.float32], significance: float
 ) -> dict[str, float]:
     """The accuracy of INT8 less that of float32, from the labels `[N]` and the logits `[N, classes]` of both.
 

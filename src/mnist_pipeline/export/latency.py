@@ -38,7 +38,8 @@ def measure_latency(
     torch.set_num_threads(1)
     try:
         for size, ending in BATCH_SIZES.items():
-            batch = np.resize(images, (size, *images.shape[1:]))
+            batch = np.resize(images[:size], (size, *images.shape[1:]))
+            batch = batch[..., 0] if batch.shape[3] == 1 else batch
             contenders: list[Callable[[], object]] = [
                 partial(float32.run, None, {"image": batch}),
                 partial(served, torch.tensor(batch)),

@@ -12,7 +12,7 @@ from onnx.helper import set_model_props
 from torch import Tensor, nn
 
 from mnist_pipeline.models.weights import Description
-from mnist_pipeline.serving.session import in_batches
+from mnist_pipeline.serving.session import input_batches
 
 OPSET = 18  # the newest that the exporter writes without a conversion; onnxruntime reads it since 1.14 (2023)
 IR_VERSION = 8  # it came with that operator set; the exporter writes 10, which onnxruntime reads since 1.18
@@ -28,26 +28,29 @@ class ServedClassifier(nn.Module):
         self.eval()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and probabilities, both `[N, classes]`, of raw pixels `uint8 [N, height, width]`."""
+        """Logits and probabilities, both `[N, classes]`, of raw pixels `uint8 [N, height, width]`, or with channels."""
         logits = self.classifier(image)
         return logits, logits.softmax(1)
 
     @torch.inference_mode()
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The logits `[N, classes]` of any number of raw images `[N, height, width]`."""
-        return in_batches(lambda batch: self(torch.tensor(batch))[0].numpy(), images)
+        """The logits `[N, classes]` of any number of raw images `[N, height, width, channels]`."""
+        return np.concatenate([self(torch.tensor(batch))[0].numpy() for batch in input_batches(images)])
 
 
 def to_onnx(
-    served: ServedClassifier, description: Description, image_size: tuple[int, int], energy_bound: float
+    served: ServedClassifier, description: Description, picture: Mapping[str, str], energy_bound: float
 ) -> onnx.ModelProto:
     """The network as ONNX, checked, with input `image` and outputs `logits` and `probabilities`.
 
-    `energy_bound` is noted in its metadata, see `serving.session`, and label names as a JSON list.
+    Its metadata hold `energy_bound`, see `serving.session`, and in JSON the label names and how a `picture` becomes an
+    image.
     """
+    *size, channels = description.image_shape
+    size += [channels] if channels > 1 else []
     program = torch.onnx.export(
         served,
-        (torch.zeros(2, *image_size, dtype=torch.uint8),),  # two, as the exporter takes a size of one for fixed
+        (torch.zeros(2, *size, dtype=torch.uint8),),  # two, as the exporter takes a size of one for fixed
         dynamo=True,
         dynamic_shapes={"image": {0: "batch"}},
         input_names=["image"],
@@ -62,6 +65,7 @@ def to_onnx(
         "data_md5": description.data_md5,
         "label_names": json.dumps(description.label_names, ensure_ascii=False),
         "model": description.model,
+        "picture": json.dumps(dict(picture), sort_keys=True),
         "preprocessing": PREPROCESSING,
     }
     finish(network, metadata, energy_bound)

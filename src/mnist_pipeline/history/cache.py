@@ -6,8 +6,7 @@ to which `pyproject.toml` holds it: `Repo`, its `status`, `cloud.pull`, `cache.l
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dvc.exceptions import DvcException
@@ -15,16 +14,18 @@ from dvc.repo import Repo
 from dvc.scm import SCMError
 from dvc_data.hashfile.hash_info import HashInfo
 
-from mnist_pipeline.errors import PipelineError, one_line
+from mnist_pipeline.errors import PipelineError, explained
 from mnist_pipeline.history import revisions
 from mnist_pipeline.history.revisions import Revision
+
+DVC_ERRORS = (DvcException, SCMError, OSError)
 
 
 class Cache:
     """The cache of the repository in the working folder; a `PipelineError` where DVC has none."""
 
     def __init__(self) -> None:
-        with _dvc_errors(f"{Path.cwd()}: DVC does not work here"):
+        with explained(f"{Path.cwd()}: DVC does not work here", *DVC_ERRORS):
             self._repo = Repo()
 
     def missing(self, outputs: Mapping[str, str], pull: bool = False) -> list[str]:
@@ -74,14 +75,14 @@ class Cache:
         self._pull([file for md5 in folders for file in self.files(md5).values()])
 
     def _pull(self, hashes: Sequence[str]) -> None:
-        try:
+        with explained(
+            "the DVC remote fails; fix that and run again", Exception
+        ):  # a remote raises what its client does: of S3, of SSH, of HTTP
             self._repo.cloud.pull([HashInfo("md5", md5) for md5 in hashes])
-        except Exception as error:  # a remote raises what its client does: of S3, of SSH, of HTTP
-            raise PipelineError(f"the DVC remote: {one_line(error)}: fix that and run again") from error
 
     def stale(self, stages: Sequence[str]) -> list[str]:
         """Which of these stages and of those that they depend on would run again, or have changed outputs."""
-        with _dvc_errors("dvc status"):
+        with explained("dvc status", *DVC_ERRORS):
             return sorted(self._repo.status(targets=list(stages), with_deps=True))
 
     def remotes(self) -> list[str]:
@@ -90,18 +91,10 @@ class Cache:
 
     def experiments(self) -> list[Revision]:
         """What DVC recorded for each experiment, those that the queue has run among them."""
-        with _dvc_errors("dvc exp list"):
+        with explained("dvc exp list", *DVC_ERRORS):
             found = self._repo.experiments.ls(all_commits=True)
         entries = [(commit, name, baseline) for baseline, listed in found.items() for name, commit in listed if commit]
         return revisions.read_locks({entry[0]: Revision(entry[0], {}, *entry[1:]) for entry in entries})
 
     def _location(self, md5: str) -> Path:
         return Path(self._repo.cache.local.oid_to_path(md5))
-
-
-@contextmanager
-def _dvc_errors(failed: str) -> Iterator[None]:
-    try:
-        yield
-    except (DvcException, SCMError, OSError) as error:
-        raise PipelineError(f"{failed}: {one_line(error)}") from error

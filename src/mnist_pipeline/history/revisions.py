@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.errors import PipelineError
-from mnist_pipeline.files import read_regular
+from mnist_pipeline.files import read_file
 from mnist_pipeline.history import git
 from mnist_pipeline.history.lock import Lock, parse_lock
 
@@ -32,12 +32,7 @@ class Revision:
 
 def work_tree() -> Revision:
     """What DVC recorded last; a `PipelineError` where nothing has run yet."""
-    try:
-        text = read_regular(paths.LOCK).decode()
-    except UnicodeDecodeError as error:
-        raise PipelineError(f"{paths.LOCK}: not UTF-8: restore it with git checkout {paths.LOCK}") from error
-    except OSError as error:
-        raise PipelineError(f"{paths.LOCK}: {error.strerror}: run make repro (or dvc repro) first") from error
+    text = read_file(paths.LOCK, "run make repro (or dvc repro) first").decode(errors="replace")
     return Revision(None, parse_lock(text, str(paths.LOCK)))
 
 

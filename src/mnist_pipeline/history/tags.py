@@ -8,8 +8,7 @@ any artifact of the repository has a tag that it does not expect.
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,10 +20,11 @@ from gto.tag import parse_name
 from gto.versions import SemVer
 from scmrepo.exceptions import SCMError
 
-from mnist_pipeline.errors import PipelineError, one_line
+from mnist_pipeline.errors import PipelineError, explained
 from mnist_pipeline.history import git
 
 CHAMPION = "champion"
+GTO_ERRORS = (GTOException, SCMError, OSError)
 BEFORE_STAGES = re.compile(r"[\w-]+, champion: ")
 """How the message of a version's tag began when a promotion made no other tag."""
 FIELDS = "%(refname:strip=2)%09%(*objecttype)%09%(*objectname)%09%(creatordate:unix)%09%(contents:subject)"
@@ -101,7 +101,7 @@ def next_version(tags: Iterable[str], bump: str) -> str:
 
 def register_version(model: str, version: str, commit: str, message: str) -> str:
     """Tag a commit as a version of a model; returns the tag's name, or raises a `PipelineError` where GTO fails."""
-    with _gto_errors(f"{model}@{version}"):
+    with explained(f"{model}@{version}: GTO cannot write this tag", *GTO_ERRORS):
         return str(register(Path.cwd(), _artifact(model), commit, version=version, message=message).tag)
 
 
@@ -113,18 +113,10 @@ def assign_champion(model: str, tag: str, tags: ModelTags) -> None:
             f"{' and '.join(several)}: GTO takes one version of a model in a commit: delete one, with git tag --delete"
         )
     time.sleep(min(max(tags.last_change + 1 - time.time(), 0), 1))  # GTO orders changes by whole seconds
-    with _gto_errors(f"{model}#{CHAMPION}"):
+    with explained(f"{model}#{CHAMPION}: GTO cannot write this tag", *GTO_ERRORS):
         version = tag.rpartition("@")[2]
         assign(Path.cwd(), _artifact(model), CHAMPION, version=version, force=True)  # also of one that it was before
 
 
 def _artifact(model: str) -> str:
     return f"{git.prefix().removesuffix('/')}:{model}".removeprefix(":")
-
-
-@contextmanager
-def _gto_errors(tag: str) -> Iterator[None]:
-    try:
-        yield
-    except (GTOException, SCMError, OSError) as error:
-        raise PipelineError(f"{tag}: GTO cannot write this tag: {one_line(error)}") from error

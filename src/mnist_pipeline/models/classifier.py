@@ -17,6 +17,9 @@ class Classifier(nn.Module):
         self.shift = -mean / standard_deviation
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits `[N, classes]` of raw pixels, 0 to 255, `[N, 28, 28]` of any number type."""
-        logits: Tensor = self.network(image.unsqueeze(1).float() * self.scale + self.shift)
+        """Logits `[N, classes]` of raw pixels, 0 to 255, `[N, height, width]` or with channels at the end."""
+        if image.ndim == 4 and image.shape[3] == 1:
+            image = image[..., 0]  # so that both forms are computed in the same way, to the last bit
+        planes = image.unsqueeze(1) if image.ndim == 3 else image.movedim(3, 1)  # [N, channels, height, width]
+        logits: Tensor = self.network(planes.float() * self.scale + self.shift)
         return logits

@@ -1,5 +1,7 @@
 """The multi-layer perceptron of PyTorch's quickstart tutorial."""
 
+import math
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import Field
@@ -7,11 +9,9 @@ from torch import Tensor, nn
 
 from mnist_pipeline.models.activations import ACTIVATIONS, Activation
 
-PIXELS = 28 * 28
-
 
 class MLP(nn.Module):
-    """Fully connected layers; 669,706 parameters with two hidden layers of 512 and ten classes.
+    """Fully connected layers; 669,706 parameters with two hidden layers of 512, ten classes and MNIST's images.
 
     Dropout adds no parameters but moves the layers' numbers in a state dict, so it stands only where it acts.
     """
@@ -19,6 +19,7 @@ class MLP(nn.Module):
     def __init__(
         self,
         *,
+        shape: tuple[int, int, int],
         classes: int,
         activation: Activation,
         hidden: Annotated[list[Annotated[int, Field(ge=1, le=2**16)]], Field(max_length=64)],
@@ -26,14 +27,15 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for inputs, outputs in zip([PIXELS, *hidden], hidden, strict=False):
+        widths = [math.prod(shape), *hidden]
+        for inputs, outputs in pairwise(widths):
             layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
             layers += [nn.Dropout(dropout)] if dropout else []
         self.flatten = nn.Flatten()
-        self.linear_relu_stack = nn.Sequential(*layers, nn.Linear([PIXELS, *hidden][-1], classes))
+        self.linear_relu_stack = nn.Sequential(*layers, nn.Linear(widths[-1], classes))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits `[N, classes]` of images `float [N, 1, 28, 28]`."""
+        """Logits `[N, classes]` of images `float [N, channels, height, width]`."""
         logits: Tensor = self.linear_relu_stack(self.flatten(image))
         return logits
 

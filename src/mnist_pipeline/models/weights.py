@@ -27,6 +27,7 @@ class Description:
 
     model: str
     architecture: dict[str, Any]
+    image_shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)]  # [H, W, channels]
     label_names: Annotated[list[str], Field(min_length=1)]
     mean: Annotated[float, Field(ge=0, le=1)]  # of the training pixels divided by 255, as is the next
     standard_deviation: Annotated[float, Field(gt=1e-9, le=1)]
@@ -55,7 +56,9 @@ def load_classifier(path: Path) -> tuple[Classifier, Description]:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         metadata = header.get("__metadata__") or {}
         description = TypeAdapter(Description).validate_json(metadata.get(METADATA_KEY, ""))
-        network = build(description.model, description.architecture, len(description.label_names))
+        network = build(
+            description.model, description.architecture, description.image_shape, len(description.label_names)
+        )
         found, expected = _kinds(state), _kinds(network.state_dict())
         for name in sorted(found.keys() | expected.keys()):
             if found.get(name) != expected.get(name):

@@ -1,8 +1,10 @@
 """An exported network, ready to run; other files and images are a `PipelineError`."""
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime 1.32 writes a
 
 import onnxruntime
 
+from mnist_pipeline.data.catalog import STROKES
+from mnist_pipeline.data.dataset import batch_size
 from mnist_pipeline.errors import PipelineError, one_line
 from mnist_pipeline.files import read_file
 
 OLDEST_ONNXRUNTIME = "1.15.0"  # the first that runs on Python 3.11; `tests/system` runs the networks in it
-BATCH_SIZE = 1000
 MOST_PIXELS = 2**24
 OUTPUTS = ["logits", "probabilities"]
 _module = vars(onnxruntime.capi.onnxruntime_pybind11_state)  # whose errors have no base in common
@@ -36,14 +39,15 @@ def open_session(content: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def in_batches(compute: Callable[[NDArray[np.uint8]], NDArray[Any]], images: NDArray[np.uint8]) -> NDArray[Any]:
-    """Compute a row for each of any number of images `[N, height, width]`, at least one, in bounded memory."""
-    return np.concatenate([compute(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE)])
+def input_batches(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """Images `[N, height, width, channels]` as an exported network takes them, which for one channel is without it."""
+    fed, size = images[..., 0] if images.shape[3] == 1 else images, batch_size(images.shape)
+    return (fed[start : start + size] for start in range(0, len(fed), size))
 
 
 def logits(session: onnxruntime.InferenceSession, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The logits `[N, classes]` of any number of raw images `[N, height, width]`."""
-    return in_batches(lambda batch: session.run(["logits"], {"image": batch})[0], images)
+    """The logits `[N, classes]` of any number of raw images `[N, height, width, channels]`."""
+    return np.concatenate([session.run(["logits"], {"image": batch})[0] for batch in input_batches(images)])
 
 
 def energy(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -68,32 +72,36 @@ class Metadata(BaseModel):
     model: str
     label_names: Json[list[str]]
     energy_bound: float
+    picture: Json[dict[str, str]]  # how a picture becomes an image, see `data.picture`
 
     @model_validator(mode="before")
     @classmethod
     def _read_earlier_files(cls, texts: dict[str, str]) -> dict[str, Any]:
-        """Earlier files have the bound with its sign turned."""
-        earlier = {"energy_bound": -float(texts["least_familiarity"])} if "least_familiarity" in texts else {}
-        return {**texts, **earlier}
+        """Earlier files have the bound with its sign turned, and were all trained on images like MNIST's."""
+        earlier: dict[str, Any] = {"picture": json.dumps(STROKES)}
+        if "least_familiarity" in texts:
+            earlier["energy_bound"] = -float(texts["least_familiarity"])
+        return {**earlier, **texts}
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network for images of `image_size` (height, width), and its metadata."""
+    """A network for images of `image_shape` (height, width, channels), and its metadata."""
 
     session: onnxruntime.InferenceSession
     metadata: Metadata
-    image_size: tuple[int, int]
+    image_shape: tuple[int, int, int]
 
     def classify(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """The probabilities `[N, classes]` for raw images, and which of them `[N]` are out of distribution."""
-        if images.dtype != np.uint8 or images.shape[1:] != self.image_size or len(images) == 0:
-            expected = f"uint8 [N, {self.image_size[0]}, {self.image_size[1]}]"
+        if images.dtype != np.uint8 or images.shape[1:] != self.image_shape or len(images) == 0:
+            expected = f"uint8 [N, {', '.join(map(str, self.image_shape))}]"
             raise PipelineError(
                 f"{self.metadata.model}: expected at least one image, as {expected}, not {images.dtype} {images.shape}"
             )
-        outputs = in_batches(lambda batch: np.stack(self.session.run(OUTPUTS, {"image": batch}), axis=1), images)
-        return outputs[:, 1], energy(outputs[:, 0]) > self.metadata.energy_bound
+        batches = [self.session.run(OUTPUTS, {"image": batch}) for batch in input_batches(images)]
+        logits, probabilities = (np.concatenate(outputs) for outputs in zip(*batches, strict=True))
+        return probabilities, energy(logits) > self.metadata.energy_bound
 
 
 def open_network(path: Path) -> Network:
@@ -102,16 +110,17 @@ def open_network(path: Path) -> Network:
     try:
         session = open_session(content)
         metadata = Metadata.model_validate(session.get_modelmeta().custom_metadata_map)
-        match inputs := [(each.name, each.type, *each.shape[1:]) for each in session.get_inputs()]:
-            case [("image", "tensor(uint8)", int(height), int(width))] if 0 < height * width <= MOST_PIXELS:
-                pass
-            case _:
-                raise ValueError(f"inputs {inputs}; expected an image, uint8 [N, height, width]")
-        outputs = session.run(OUTPUTS, {"image": np.zeros((2, height, width), np.uint8)})
+        (name, kind, *sizes), *others = [(each.name, each.type, *each.shape[1:]) for each in session.get_inputs()]
+        if others or (name, kind) != ("image", "tensor(uint8)") or [*map(type, sizes)] not in ([int] * 2, [int] * 3):
+            raise ValueError(f"input {name}, {kind} {sizes}; expected an image, uint8 [height, width] or with channels")
+        shape = (*sizes, 1)[:3]
+        if not 0 < prod(shape) <= MOST_PIXELS:
+            raise ValueError(f"images of {shape}")
+        outputs = session.run(OUTPUTS, {"image": np.zeros((2, *sizes), np.uint8)})
         expected = f"float32 {(2, len(metadata.label_names))}"
         for name, output in zip(OUTPUTS, map(np.asarray, outputs), strict=True):
             if f"{output.dtype} {output.shape}" != expected or not np.isfinite(output).all():
                 raise ValueError(f"{name} of two images: {output.dtype} {output.shape}; expected {expected}, finite")
     except (*ONNXRUNTIME_ERRORS, ValueError) as error:  # an invalid value, also one that is not UTF-8, is the last
         raise PipelineError(f"{path}: no ONNX file of this pipeline ({one_line(error)}): run dvc repro") from error
-    return Network(session, metadata, (height, width))
+    return Network(session, metadata, shape)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mnist_pipeline import console, evaluation, paths
+from mnist_pipeline.data.catalog import of_strokes
 from mnist_pipeline.data.dataset import load_split, validation_split
-from mnist_pipeline.data.idx import TEST_LABELS, TRAIN_LABELS
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.evaluation.analysis import EvaluationInput, Result, predict_logits
 from mnist_pipeline.files import fresh_folder, write_bytes, write_json, write_table, write_text
@@ -28,11 +28,11 @@ def run(params: Params, model: str) -> None:
     classifier, description = load_classifier(paths.weights(model))
     train, test = load_split(paths.RAW, "train"), load_split(paths.RAW, "test")
     names = description.label_names
-    for file, labels in ((TRAIN_LABELS, train.labels), (TEST_LABELS, test.labels)):
+    for split, labels in (("train", train.labels), ("test", test.labels)):
         for image in np.flatnonzero(labels >= len(names)):
             raise PipelineError(
-                f"{paths.RAW / file}: image {image} has label {labels[image]}, but {model} was trained on labels 0 to "
-                f"{len(names) - 1}: give the training set images of every label, and train again"
+                f"{paths.RAW}: image {image} of {split} has label {labels[image]}, but {model} was trained on labels 0 "
+                f"to {len(names) - 1}: give the training set images of every label, and train again"
             )
     validation = train.take(validation_split(train.labels, params.train.validation_share, params.train.seed)[1])
     analyses = find_analyses()
@@ -50,6 +50,7 @@ def run(params: Params, model: str) -> None:
                 settings=params.evaluate,
                 device=device,
                 dataset=params.data.dataset,
+                of_strokes=of_strokes(params.data),
                 on_progress=on_progress,
             )
             results: list[Result] = [analysis.analyse(given) for analysis in analyses]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_pipeline import console, paths
+from mnist_pipeline.data.catalog import picture_settings
 from mnist_pipeline.data.dataset import load_split, validation_split
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.export.int8 import accuracy_difference, should_ship, to_int8
@@ -17,6 +18,8 @@ from mnist_pipeline.models.weights import load_classifier
 from mnist_pipeline.params import Params
 from mnist_pipeline.serving.session import energy_bound, logits, open_session
 from mnist_pipeline.training.devices import make_deterministic
+
+SEED = 0  # draws the images that calibrate INT8
 
 
 def run(params: Params, model: str) -> None:
@@ -32,11 +35,12 @@ def run(params: Params, model: str) -> None:
     train, test = load_split(paths.RAW, "train"), load_split(paths.RAW, "test")
     train_indices, validation_indices = validation_split(train.labels, params.train.validation_share, params.train.seed)
     validation = train.take(validation_indices)
+    drawn = np.random.default_rng(SEED).permutation(train_indices)[: params.export.calibration_images]
     with fresh_folder(paths.int8(model).parent):  # DVC expects it, also where INT8 is not shipped
         paths.onnx(model).unlink(missing_ok=True)
 
     served = ServedClassifier(classifier)
-    network = to_onnx(served, description, test.images.shape[1:], energy_bound(served.logits(train.images)))
+    network = to_onnx(served, description, picture_settings(params.data), energy_bound(served.logits(train.images)))
     content = to_bytes(network)
     session = open_session(content)
     test_logits = logits(session, test.images)
@@ -50,7 +54,7 @@ def run(params: Params, model: str) -> None:
         )
 
     # The validation set decides whether INT8 is shipped; the test set measures it
-    int8 = to_int8(network, train.take(train_indices).images, params.export.calibration_images)
+    int8 = to_int8(network, train.images[drawn], train.images)
     int8_content = to_bytes(int8)
     int8_session = open_session(int8_content)
     int8_logits, float32_logits = (logits(each, validation.images) for each in (int8_session, session))

@@ -9,21 +9,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import TensorDataset
+from numpy.typing import NDArray
+from torch import nn
 
 from mnist_pipeline import console, paths
 from mnist_pipeline.data.dataset import Split, load_label_names, load_split, pixel_statistics, validation_split
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import check_writable, read_json, write_json, write_text
-from mnist_pipeline.formats import directory_digest, files_digest
+from mnist_pipeline.formats import directory_digest, file_digest, files_digest
 from mnist_pipeline.models.build import build
 from mnist_pipeline.models.classifier import Classifier
-from mnist_pipeline.models.weights import Description, save_weights
+from mnist_pipeline.models.weights import Description, load_classifier, save_weights
 from mnist_pipeline.params import Params, Training, read_yaml
 from mnist_pipeline.training import distributed
 from mnist_pipeline.training.checkpoint import Checkpoint
 from mnist_pipeline.training.devices import choose_device, choose_precision, make_deterministic
-from mnist_pipeline.training.loop import DivergedError, EpochMetrics, fit
+from mnist_pipeline.training.loop import DivergedError, EpochMetrics, ImageSubset, fit
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -62,8 +63,8 @@ class PreparedTraining:
 
     classifier: Classifier
     description: Description
-    train: TensorDataset
-    validation: TensorDataset
+    train: ImageSubset
+    validation: ImageSubset
     settings: Training
     seed: int
     precision: torch.dtype
@@ -78,35 +79,60 @@ def prepare(params: Params, model: str, device: torch.device) -> PreparedTrainin
     seed, settings = params.train.seed, params.training(model)
     make_deterministic(seed)
     split = load_split(paths.RAW, "train")
-    train, validation = map(split.take, validation_split(split.labels, params.train.validation_share, seed))
-    mean, standard_deviation = (round(value, 6) for value in pixel_statistics(train.images))
+    train, validation = validation_split(split.labels, params.train.validation_share, seed)
+    mean, standard_deviation = (round(value, 6) for value in pixel_statistics(split.images, train))
+    if standard_deviation == 0:
+        raise PipelineError(
+            f"{paths.RAW}: all pixels of the training images are equal: nothing can be learnt from them"
+        )
     description = Description(
         model=model,
         architecture=dict(settings.architecture),
+        image_shape=list(split.images.shape[1:]),
         label_names=load_label_names(paths.CLASSES, int(split.labels.max()) + 1),
         mean=mean,
         standard_deviation=standard_deviation,
         data_md5=directory_digest(paths.RAW),
     )
     try:
-        network = build(model, settings.architecture, len(description.label_names))
+        network = build(model, settings.architecture, description.image_shape, len(description.label_names))
     except ValueError as error:
         raise PipelineError(f"{paths.PARAMS}: train.{model}.architecture: {error}") from error
+    if settings.init != "none":
+        start_from(network, paths.INIT / settings.init, description)
     network = network.to(memory_format=torch.channels_last)  # LeNet trains 15 % faster on a CPU (one thread, n = 4)
     return PreparedTraining(
         classifier=Classifier(network, mean, standard_deviation).to(device),
         description=description,
-        train=on_device(train, device),
-        validation=on_device(validation, device),
+        train=subset(split, train, device),
+        validation=subset(split, validation, device),
         settings=settings,
         seed=seed,
         precision=choose_precision(settings.precision, device),
     )
 
 
-def on_device(split: Split, device: torch.device) -> TensorDataset:
-    images, labels = torch.tensor(split.images, device=device), torch.tensor(split.labels, device=device)
-    return TensorDataset(images, labels.long())
+def subset(split: Split, indices: NDArray[np.int64], device: torch.device) -> ImageSubset:
+    """Some images of a split. A GPU that has twice their memory free gets all of the split, else each batch."""
+    images = torch.from_numpy(split.images)
+    if device.type == "cuda" and torch.cuda.mem_get_info(device)[0] >= 2 * images.nbytes:
+        images = images.to(device)
+    return ImageSubset(images, torch.tensor(split.labels, device=device), torch.tensor(indices, device=device))
+
+
+def start_from(network: nn.Module, path: Path, description: Description) -> None:
+    """Give a network the weights of an earlier training, but for its last layer where the classes are others."""
+    classifier, earlier = load_classifier(path)
+    weights, own = classifier.network.state_dict(), network.state_dict()
+    if earlier.label_names != description.label_names:
+        last = list(own)[-1].rpartition(".")[0]
+        weights |= {name: tensor for name, tensor in own.items() if name.startswith(f"{last}.")}
+    if {name: tensor.shape for name, tensor in weights.items()} != {name: tensor.shape for name, tensor in own.items()}:
+        raise PipelineError(
+            f"{path}: weights of {earlier.model} {earlier.architecture} for images of {earlier.image_shape}; expected "
+            f"{description.model} {description.architecture} for {description.image_shape}"
+        )
+    network.load_state_dict(weights)
 
 
 def _fit_and_write(params: Params, model: str, training: PreparedTraining, checkpoint: Checkpoint) -> None:
@@ -118,7 +144,7 @@ def _fit_and_write(params: Params, model: str, training: PreparedTraining, check
         check_writable(target)
     processes = f" in {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
     counts = f"{len(training.train)} images, {len(training.validation)} for validation"
-    console.info(f"train {model}: {counts}, on {training.train.tensors[0].device}{processes}")
+    console.info(f"train {model}: {counts}, on {training.train.labels.device}{processes}")
     history: list[EpochMetrics] = []
     with live_run(params, model) as run:
         try:
@@ -151,6 +177,7 @@ def checkpoint_identity(params: Params, training: PreparedTraining, device: torc
         "train": params.train.model_dump(include={"seed", "validation_share", model}),
         "precision": str(training.precision),
         "description": asdict(training.description),
+        "init": file_digest(paths.INIT / init, "md5") if (init := training.settings.init) != "none" else None,
         "versions": [torch.__version__, np.__version__, torch.backends.cudnn.version()],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "instructions": [torch.backends.cpu.get_cpu_capability(), *map(os.environ.get, rounding)],

@@ -110,7 +110,7 @@ def show_metrics(client: MlflowClient, run_id: str) -> None:
 
 
 def _signature(network: ModelProto) -> ModelSignature:
-    """Raw pixels `uint8 [N, height, width]` in, and each named output `float32 [N, classes]`."""
+    """Raw pixels `uint8 [N, height, width]` or with channels in, and each named output `float32 [N, classes]`."""
 
     def tensor(value: ValueInfoProto, kind: type[np.generic]) -> ColSpec | TensorSpec:
         sizes = [size.dim_value for size in value.type.tensor_type.shape.dim][1:]

@@ -25,6 +25,8 @@ NOTE = "mlflow.note.content"
 """The tag that MLflow's pages show as the description of a run."""
 NOTE_MD5 = "card.description_md5"
 """The tag with the digest of the description that was written, unlike one that somebody has changed since."""
+LONGEST = 6000
+"""Characters of a parameter, as MLflow 3.17 cuts it off: else it would differ from what is shown."""
 STAGES_AFTER_TRAINING = ("evaluate", "export", "card")
 """The stages that add to the run of a trained model."""
 
@@ -94,8 +96,9 @@ class RunUpdate:
 
 def download(snapshot: Snapshot) -> RunUpdate:
     sizes = {f"bytes/{path.name}": path.stat().st_size for path in (snapshot.root / paths.RAW).iterdir()}
-    params = {key: snapshot.value(f"data.{key}") for key in ("dataset", "source")}  # no other changes the files
-    return RunUpdate(params, _numbers(sizes))
+    data, own = snapshot.value("data"), snapshot.value("data.dataset") in ("idx", "folder")
+    keys = ("dataset", "label_names", "image", "test") if own else ("dataset", "source")  # those that change the files
+    return RunUpdate(_texts({key: data[key] for key in keys if key in data}), _numbers(sizes))
 
 
 def validation(snapshot: Snapshot, facts: Mapping[str, Any], data_docs: Path | None = None) -> RunUpdate:
@@ -107,8 +110,14 @@ def validation(snapshot: Snapshot, facts: Mapping[str, Any], data_docs: Path | N
     suite = snapshot.value("validate.suite")
     artifacts = _reports(snapshot.root / paths.VALIDATION, "validate")
     artifacts += [(data_docs, "data_docs")] if data_docs else []
-    params = {"suite": snapshot.value("data.dataset") if suite == "auto" else suite}
     suites, expected = snapshot.root / paths.SUITES, snapshot.recorded.get(str(paths.SUITES))
+    if suite == "auto":
+        suite, reported = snapshot.value("data.dataset"), snapshot.root / paths.VALIDATION / "facts.json"
+        if suites.is_dir():
+            suite = suite if (suites / f"{suite}.yaml").exists() else "any"
+        elif reported.exists():  # of history, there are no suites
+            suite = read_json(reported).get("suite", suite)
+    params = {"suite": suite}
     if not expected and suites.is_dir() and all(file.is_file() for file in suites.iterdir()):
         expected = directory_digest(suites)
     tags = {"suites.md5": expected} if expected else {}
@@ -179,10 +188,12 @@ def _changed(snapshot: Snapshot, model: str) -> dict[str, str]:
         revision = revisions.at(commit)
         if weights in revision.outputs.values():
             revision = revisions.at(f"{commit}^")
-        trained = revision.lock[f"train@{model}"]
+        trained = revision.lock.get(f"train@{model}")
+        if not trained or str(paths.RAW) not in trained.dependencies:
+            return {}
         values = parameters([*revision.lock.values(), trained])
         old = training_params(Snapshot(values, {}), model) | {"data": trained.dependencies[str(paths.RAW)][:7]}
-    except (KeyError, PipelineError):  # no such commit, no training in it, or one that another release recorded
+    except PipelineError:  # no such commit, or one that another release recorded
         return {}
     new = training_params(snapshot, model) | {"data": snapshot.data_md5[:7]}
     changes = [f"{name} {old[name]} → {value}" for name, value in new.items() if old.get(name, value) != value]
@@ -225,7 +236,7 @@ def _texts(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             values = value if isinstance(value, list | tuple) else [value]
             plain = [int(each) if isinstance(each, float) and each.is_integer() else each for each in values]
-            found[f"{prefix}{key}"] = str(plain if values is value else plain[0])
+            found[f"{prefix}{key}"] = str(plain if values is value else plain[0])[:LONGEST]
     return found
 
 

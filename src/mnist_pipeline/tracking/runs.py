@@ -223,7 +223,7 @@ def _dataset_input(snapshot: Snapshot, split: SplitName, context: str) -> Datase
     schema, profile = None, None
     if shape := snapshot.images(split):
         images = Schema([TensorSpec(dtype("uint8"), (-1, *shape[1:]), "image")])
-        labels = Schema([TensorSpec(dtype("uint8"), (-1,), "label")])
+        labels = Schema([TensorSpec(dtype("int64"), (-1,), "label")])
         schema = json.dumps(TensorDatasetSchema(images, labels).to_dict())
         profile = json.dumps({"num_rows": shape[0], "num_elements": prod(shape)})
     dataset = Dataset(name, snapshot.data_md5, "local", source, schema, profile)

@@ -1,6 +1,7 @@
 """What a training keeps on disk while it runs, so that the same command resumes it after it was killed."""
 
 import hashlib
+import io
 import json
 import shutil
 import time
@@ -9,20 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
 
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import read_regular, write_bytes
 
 KEPT_SECONDS = 30 * 24 * 3600  # how long a checkpoint of a training that never ended is kept
 DIGEST_BYTES = 32
-TENSOR, CHANNELS_LAST, ITEMS, STATE = "tensor", "channels_last", "items", "state"
 
 
 class Checkpoint:
-    """The one checkpoint file of one training: SHA-256 of a safetensors file, then that file.
+    """The one checkpoint file of one training: SHA-256 of what `torch.save` writes, then that.
 
     Its name is a digest of `identity`, all that the weights depend on, so that no other training finds it. Nothing
     here ends a training: `warn` gets one line of what went wrong.
@@ -36,9 +33,9 @@ class Checkpoint:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint, whole or not at all; `state` nests mappings, lists, tensors, numbers and text."""
-        tensors: dict[str, Tensor] = {}
-        outline = json.dumps(_as_json(state, tensors))
-        content = save(tensors, {STATE: outline})
+        stream = io.BytesIO()
+        torch.save(dict(state), stream)
+        content = stream.getvalue()
         try:
             write_bytes(self.path, hashlib.sha256(content).digest() + content)
         except PipelineError as error:
@@ -53,12 +50,11 @@ class Checkpoint:
             digest, content = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
             if hashlib.sha256(content).digest() != digest:
                 raise ValueError("its checksum is wrong")
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            state: dict[str, Any] = _from_json(json.loads(header["__metadata__"][STATE]), load(content))
+            state: dict[str, Any] = torch.load(io.BytesIO(content), "cpu", weights_only=True)  # which runs no code
             return state
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError) as error:
             self._warn(f"{self.path}: the checkpoint cannot be used ({error}): training begins from the start")
             return None
 
@@ -72,27 +68,3 @@ class Checkpoint:
         except OSError as error:
             if not isinstance(error, FileNotFoundError):  # another training was faster
                 self._warn(f"{error.filename}: an old checkpoint cannot be removed: {error.strerror}")
-
-
-def _as_json(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """A nested value for JSON, whose tensors go into `tensors`; keys of an optimizer's state are numbers."""
-    if isinstance(value, Tensor):
-        name = str(len(tensors))
-        # a copy, as safetensors takes no two that share memory: without an average, that of the weights is the weights
-        tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        # safetensors keeps no layout, which fused optimizers need to be that of the weights
-        laid_out = value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last)
-        return {TENSOR: name, CHANNELS_LAST: laid_out}
-    if isinstance(value, Mapping):
-        return {ITEMS: [[key, _as_json(item, tensors)] for key, item in value.items()]}
-    return [_as_json(item, tensors) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _from_json(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """What `_as_json` took apart."""
-    if isinstance(value, dict) and TENSOR in value:
-        tensor = tensors[value[TENSOR]]
-        return tensor.contiguous(memory_format=torch.channels_last) if value[CHANNELS_LAST] else tensor
-    if isinstance(value, dict):
-        return {key: _from_json(item, tensors) for key, item in value[ITEMS]}
-    return [_from_json(item, tensors) for item in value] if isinstance(value, list) else value

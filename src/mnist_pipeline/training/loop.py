@@ -7,22 +7,22 @@ a checkpoint computes what an undisturbed one computes.
 import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from torch.utils.data import TensorDataset
 
 from mnist_pipeline.data.augment import random_distortion
+from mnist_pipeline.data.dataset import batch_size
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.training import distributed
 from mnist_pipeline.training.checkpoint import Checkpoint
 from mnist_pipeline.training.optimization import averaging_decay_at, build_optimizer, learning_rate_at
 
-VALIDATION_BATCH = 1000
 ORDER, AUGMENTATION, LAYERS = range(3)  # what is drawn at random: by layers as dropout, in each process by itself
 SEED_LAYERS = {
     "cpu": torch.default_generator.manual_seed,  # torch.manual_seed takes a hundred times as long
@@ -42,10 +42,28 @@ class DivergedError(PipelineError):
     """The loss is no longer a number."""
 
 
+@dataclass(frozen=True)
+class ImageSubset:
+    """Some images of a split, which may be larger than the memory of the device that trains."""
+
+    images: Tensor  # uint8 [N, height, width, channels] of the whole split, on any device
+    labels: Tensor  # int64 [N], on the device that trains
+    indices: Tensor  # int64 [M], of the images that are meant, on the device that trains
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def take(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """The images and labels at some places of the subset, on the device that trains."""
+        chosen = self.indices[places]
+        images = self.images.index_select(0, chosen.to(self.images.device))  # which copies an image at a time
+        return images.to(self.labels.device), self.labels[chosen]
+
+
 def fit(
     model: nn.Module,
-    train: TensorDataset,
-    validation: TensorDataset,
+    train: ImageSubset,
+    validation: ImageSubset,
     settings: Any,
     seed: int,
     precision: torch.dtype = torch.float32,
@@ -55,23 +73,21 @@ def fit(
 ) -> Iterator[EpochMetrics]:
     """Train `model` in place and yield the metrics of each epoch; after the last it holds the averaged weights.
 
-    The datasets have raw images `uint8 [N, height, width]` and labels `int64 [N]` on the device that trains. `settings`
-    is the section `train.<model>` of params.yaml. Weights are float32 always; in another `precision` the layers
-    multiply that gain by it (torch.autocast).
+    `settings` is the section `train.<model>` of params.yaml. Weights are float32 always; in another `precision` the
+    layers multiply that gain by it (torch.autocast).
 
     A checkpoint is kept every `checkpoint_steps` steps, or each epoch where that is 0. Where `checkpoint` has one, the
     training resumes there, and first yields the epochs before it. `on_progress` gets the number of images done.
     Several processes hold the same data and share each batch; all of them end with the same weights. Where the loss is
     no longer a number, they end with a `DivergedError`.
     """
-    train_images, train_labels = train.tensors
-    device = train_labels.device
+    device = train.labels.device
     epoch_steps = math.ceil(len(train) / settings.batch_size)
     steps, first_step = settings.epochs * epoch_steps, 0
     rank, world_size = distributed.rank(), distributed.world_size()
     optimizer = build_optimizer(model, settings)
     averaged = deepcopy(model) if settings.ema_decay else model
-    parallel = distributed.parallel(model, train_images[:1])
+    parallel = distributed.parallel(model, train.take(torch.arange(1, device=device))[0])
     bounds = dict(settings.augmentation)
     final_strength = bounds.pop("final_strength")
     generator = torch.Generator(device)
@@ -99,8 +115,8 @@ def fit(
         part = slice(len(batch) * rank // world_size, len(batch) * (rank + 1) // world_size)
         strength = 1 - step / steps * (1 - final_strength)
         generator.manual_seed(_seed(seed, AUGMENTATION, step))
-        images = random_distortion(train_images[batch], generator, part, strength, **bounds)
-        labels = train_labels[batch[part]]
+        images, labels = train.take(batch)
+        images, labels = random_distortion(images, generator, part, strength, **bounds), labels[part]
 
         SEED_LAYERS[device.type](_seed(seed, LAYERS + rank, step))
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
@@ -153,13 +169,13 @@ def fit(
 
 
 @torch.inference_mode()
-def measure(model: nn.Module, dataset: TensorDataset) -> tuple[float, float]:
+def measure(model: nn.Module, dataset: ImageSubset) -> tuple[float, float]:
     """Mean cross-entropy and accuracy of `model` over a dataset."""
     model.eval()
-    all_images, all_labels = dataset.tensors
-    loss = torch.zeros((), device=all_labels.device)
-    correct = torch.zeros((), dtype=torch.int64, device=all_labels.device)
-    for images, labels in zip(all_images.split(VALIDATION_BATCH), all_labels.split(VALIDATION_BATCH), strict=True):
+    device = dataset.labels.device
+    loss, correct = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+    for places in torch.arange(len(dataset), device=device).split(batch_size(dataset.images.shape)):
+        images, labels = dataset.take(places)
         logits = model(images)
         loss += cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()

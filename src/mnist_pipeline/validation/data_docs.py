@@ -13,11 +13,12 @@ from PIL import Image
 
 from mnist_pipeline.data.dataset import Split, SplitName
 from mnist_pipeline.files import write_text
-from mnist_pipeline.validation.expectations import Failure
+from mnist_pipeline.validation.expectations import Failure, class_name
 from mnist_pipeline.validation.statistics import Tables
 
 DETAILS = "great_expectations"
 """The folder beside the page for what Great Expectations writes."""
+LARGEST = 224  # pixels a side of a picture on the page
 REMOTE = re.compile(
     r"""<script\b.*?</script>|<(?:link|img)[^>]*\b(?:href|src)=["']https?:[^>]*>|<footer.*?</footer>""",
     re.DOTALL,
@@ -40,6 +41,7 @@ def write_page(
     failures: Sequence[Failure],
     splits: Mapping[SplitName, Split],
     tables: Tables,
+    label_names: Sequence[str],
 ) -> None:
     """Write `index.html` in `folder`: what is not met, with the first images that are unexpected.
 
@@ -55,13 +57,8 @@ def write_page(
         page.relative_to(validations).parts[0]: quote(page.relative_to(folder).as_posix())
         for page in sorted(validations.rglob("*.html"))
     }
-    shown = [(failure, _pictures(failure, splits, tables)) for failure in failures]
-    _write_index(folder, suite=suite, expectations=expectations, failures=shown, links=links)
-
-
-def write_reason(folder: Path, reason: str) -> None:
-    """Write `index.html` in `folder` about data that cannot be read."""
-    _write_index(folder, reason=reason)
+    shown = [(failure, _pictures(failure, splits, tables, label_names)) for failure in failures]
+    write_index(folder, suite=suite, expectations=expectations, failures=shown, links=links)
 
 
 def without_remote_parts(page: str) -> str:
@@ -73,19 +70,25 @@ def without_remote_parts(page: str) -> str:
     return page.replace("</head>", f"{PLAIN}</head>", 1)
 
 
-def _write_index(folder: Path, **values: Any) -> None:
+def write_index(folder: Path, **values: Any) -> None:
+    """Write `index.html` in `folder` of the values of the template: for data that cannot be read, the `reason`."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
     write_text(folder / "index.html", environment.get_template("data_docs.html.j2").render(values))
 
 
-def _pictures(failure: Failure, splits: Mapping[SplitName, Split], tables: Tables) -> list[dict[str, Any]]:
-    """The examples of a failure, each as a PNG with its place, its label and the value that is unexpected."""
+def _pictures(
+    failure: Failure, splits: Mapping[SplitName, Split], tables: Tables, label_names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The examples of a failure, each as a PNG with its file or place, its label and the value that is unexpected."""
     pictures = []
     for name, place in ((name, place) for name in splits if name == failure.table for place in failure.examples):
-        value, png = tables[name][failure.column][place], BytesIO()
-        Image.fromarray(splits[name].images[place]).save(png, format="png")
+        value, png, image = tables[name][failure.column][place], BytesIO(), splits[name].images[place]
+        picture = Image.fromarray(image if image.shape[2] > 1 else image[..., 0])
+        picture.thumbnail((LARGEST, LARGEST))
+        picture.save(png, format="png")
         shown = f"{value:g}" if isinstance(value, float) else str(value)[:12]
-        encoded, label = b64encode(png.getvalue()).decode(), splits[name].labels[place]
-        pictures.append({"png": encoded, "place": place, "label": label, "value": shown})
+        encoded, label = b64encode(png.getvalue()).decode(), class_name(splits[name].labels[place], label_names)
+        named = tables[name]["file"][place] if "file" in tables[name] else f"image {place}"
+        pictures.append({"png": encoded, "image": named, "label": label, "value": shown})
     return pictures

@@ -8,6 +8,7 @@ training with sparse coding and vector quantization", ICML.
 
 from collections.abc import Mapping
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mnist_pipeline.data.dataset import Split, SplitName
+from mnist_pipeline.validation.pixels import block, chunks, reduced
 
 PATCHES, PATCH_SIDE, STRIDE = 48, 9, 2
 DRAWN = 4000  # random patches, of which the first with enough contrast are taken
@@ -27,8 +29,10 @@ FOLDS = 5
 RIDGE = 1e-3  # of the mean square of a feature: with it, agreement on MNIST falls least where there are few images
 CHUNK_PIXELS = 78_400  # whose matches are in memory at once; with ten times as many, encoding takes 3.5 times as long
 CHUNK = 10_000
+SIDE = 64  # pixels that the classifier looks at, at most
+MOST_SCORES = 60_000_000  # in memory at once: where there are more than 1,000 classes, fewer images are in the sample
 CONTRADICTED = 1.2  # from where on an image counts as contradicted; 2 is between the codes of two labels
-UNKNOWN = 2.0  # the value where no training images compare: they are fewer than the folds, or of another size
+UNKNOWN = 2.0  # the value where there are fewer training images than folds
 
 
 def contradictions(splits: Mapping[SplitName, Split]) -> dict[SplitName, NDArray[np.float64]]:
@@ -46,9 +50,10 @@ def contradictions(splits: Mapping[SplitName, Split]) -> dict[SplitName, NDArray
         return found
     patches = _random_patches(train.images)
     order = np.random.default_rng(0).permutation(len(train))
-    sample, rest = order[:SAMPLE], order[SAMPLE:]
-    features = _encode(train.images[sample], patches)  # [N, features]
     classes = max(1, int(train.labels.max()), int(test.labels.max())) + 1
+    most = max(FOLDS, MOST_SCORES // classes)
+    sample, rest = np.split(order, [min(SAMPLE, most)])
+    features = _encode(train.images, sample, patches)  # [N, features]
     # In 32 bits, the sums take half the time; on MNIST, the scores differ by at most 0.0005 from those in 64
     coded = np.where(train.labels[sample, None] == np.arange(classes), 1, -1).astype(np.float32)  # [N, classes]
     strength = max(RIDGE * len(sample) * float(np.square(features).mean()), 1e-6)
@@ -57,39 +62,51 @@ def contradictions(splits: Mapping[SplitName, Split]) -> dict[SplitName, NDArray
     found["train"][sample] = _against(scores, train.labels[sample])
     classifier.fit(features, coded)
     for split, of_split, unseen in ((train, found["train"], rest), (test, found["test"], np.arange(len(test)))):
-        if split.images.shape[1:] == train.images.shape[1:]:
-            for start in range(0, len(unseen), CHUNK):
-                places = unseen[start : start + CHUNK]
-                scores = classifier.predict(_encode(split.images[places], patches))
-                of_split[places] = _against(scores, split.labels[places])
+        for part in chunks(len(unseen), 1, min(CHUNK, most)):
+            scores = classifier.predict(_encode(split.images, unseen[part], patches))
+            of_split[unseen[part]] = _against(scores, split.labels[unseen[part]])
     return found
 
 
 def _random_patches(images: NDArray[np.uint8]) -> Tensor:
-    """Patches `[PATCHES, 1, side, side]` of mean 0 and length 1."""
-    count, height, width = images.shape
-    side = min(PATCH_SIDE, height, width)
+    """Patches `[PATCHES, channels, side, side]` of mean 0 and length 1."""
     random = np.random.default_rng(0)
-    chosen = random.integers(count, size=DRAWN)
+    chosen = random.integers(len(images), size=DRAWN)
+    _, height, width, channels = _seen(images[:1]).shape
+    side = min(PATCH_SIDE, height, width)
     top, left = random.integers(height - side + 1, size=DRAWN), random.integers(width - side + 1, size=DRAWN)
-    windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))
-    drawn = torch.tensor(windows[chosen, top, left]).flatten(1).float() / 255
+    tall, wide = block(images.shape, SIDE)
+    windows = [
+        _seen(images[image : image + 1, row * tall : (row + side) * tall, column * wide : (column + side) * wide], side)
+        for image, row, column in zip(chosen, top, left, strict=True)
+    ]
+    drawn = torch.from_numpy(np.moveaxis(np.concatenate(windows), 3, 1).copy()).flatten(1).float() / 255
     order = torch.argsort((drawn.std(1, correction=0) < LEAST_CONTRAST).int(), stable=True)[:PATCHES]
     patches = functional.normalize(drawn[order] - drawn[order].mean(1, keepdim=True))
-    return patches.reshape(-1, 1, side, side)
+    return patches.reshape(-1, channels, side, side)
 
 
-def _encode(images: NDArray[np.uint8], patches: Tensor) -> NDArray[np.float32]:
-    """Features `[N, features]`: how well each part of an image matches each patch."""
+def _encode(images: NDArray[np.uint8], places: NDArray[np.int64], patches: Tensor) -> NDArray[np.float32]:
+    """Features `[N, features]` of the images in these places: how well each part of an image matches each patch."""
     pooled = []
-    for part in torch.tensor(images).unsqueeze(1).split(max(1, CHUNK_PIXELS // images[0].size)):
-        matches = functional.conv2d(part.float() / 255, patches, padding=patches.shape[-1] // 2, stride=STRIDE)
+    for chosen in chunks(len(places), _seen(images[:1]).size, CHUNK_PIXELS):
+        pixels = torch.from_numpy(np.moveaxis(_seen(images[places[chosen]]), 3, 1).copy()).float() / 255
+        matches = functional.conv2d(pixels, patches, padding=patches.shape[-1] // 2, stride=STRIDE)
         cell = [ceil(side / PARTS) for side in matches.shape[2:]]
         pooled.append(functional.avg_pool2d((matches - LEAST_MATCH).relu_(), cell, ceil_mode=True).flatten(1))
     return np.asarray(torch.cat(pooled))
 
 
-def _against(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _seen(images: NDArray[np.uint8], side: int = SIDE) -> NDArray[Any]:
+    """Images `[N, height, width, 1 or 3]` as the classifier looks at them: small, and transparent ones on grey."""
+    small = reduced(images, side)
+    if small.shape[3] < 4:
+        return small
+    opacity = small[..., 3:] / np.float32(255)
+    return np.asarray(small[..., :3] * opacity + 128 * (1 - opacity))
+
+
+def _against(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """The best score `[N, classes]` of another label, less that of the own."""
     own = labels[:, None] == np.arange(scores.shape[1])
     return np.asarray(np.where(own, -np.inf, scores).max(1) - scores[own])

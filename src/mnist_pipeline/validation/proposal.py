@@ -12,7 +12,7 @@ import pandas as pd
 
 from mnist_pipeline.validation.duplicates import NEAR
 from mnist_pipeline.validation.labels import CONTRADICTED
-from mnist_pipeline.validation.statistics import FEW_QUANTILE, Tables, box_aspects
+from mnist_pipeline.validation.statistics import COLOURS, FEW_QUANTILE, Tables, box_aspects
 
 DEVIATIONS = 4.0
 FALSE_ALARM_RATE = 1e-5  # how probable it may be that chance alone puts too many images beyond one column's bounds
@@ -24,41 +24,36 @@ LESS_ACCURATE = 0.01  # by which an accuracy may fall: a classifier that has lea
 PARTS = 10_000  # of one, in which bounds are written
 
 
-def propose(tables: Tables, facts: Mapping[str, Any], exact_counts: bool) -> dict[str, Any]:
+def propose(
+    tables: Tables, facts: Mapping[str, Any], classes: int, of_strokes: bool, exact_counts: bool
+) -> dict[str, Any]:
     """The keys of a suite that trusted data meet, and data like them, but as little else as can be.
 
-    `tables` and `facts` are those of `image_tables` and `whole_set_facts` of the data.
+    `tables` and `facts` are those of `image_tables` and `whole_set_facts` of the data, whose labels are of so many
+    `classes`. Images `of_strokes` are bright on black, in one piece, centred.
     """
     both = pd.concat(tables.values())
-    classes = max(2, int(both["label"].max()) + 1)
-    counts = {name: [facts[name]["count"].get(str(label), 0) for label in range(classes)] for name in tables}
+    counts = {name: [facts[name]["count"].get(str(label), 0) for label in range(max(2, classes))] for name in tables}
+    present = {name: [count for count in of_split if count] or [1] for name, of_split in counts.items()}
     # From the least to the most that there is: wider bounds would let whole groups of damaged images pass
-    bounded = ("max", "sharpness", "roughness", "ink_fraction", "box_side", "centre_distance")
-    least, most = ({name: float(end) for name, end in both[[*bounded]].agg(how).items()} for how in ("min", "max"))
+    bounded = ("mean", "std", "max", "sharpness", "roughness", "ink_fraction", "box_side", "centre_distance")
+    ends = {name: [_down(both[name].min()), _up(both[name].max())] for name in bounded}
     columns = {name: [table[name] for table in tables.values()] for name in both}
     images = [len(table) for table in tables.values()]
     blank, near = [column == 0 for column in columns["std"]], [column <= NEAR for column in columns["nearest"]]
-    return {
-        "classes": classes,
-        "train_counts": counts["train"] if exact_counts else None,
-        "test_counts": counts["test"] if exact_counts else None,
-        "train_min_per_class": _fewest(min(counts["train"])),
-        "test_min_per_class": _fewest(min(counts["test"])),
-        "max_class_ratio": max(_class_ratio(max(1, min(of_split)), max(of_split)) for of_split in counts.values()),
+    suite = {
+        "classes": max(2, classes),
+        "image_shape": [int(both[name].iloc[0]) for name in ("height", "width", "channels")],
+        "train_min_per_class": _fewest(min(present["train"])),
+        "test_min_per_class": _fewest(min(present["test"])),
+        "max_class_ratio": max(_class_ratio(min(of_split), max(of_split)) for of_split in present.values()),
         "pixel_mean": _around([column / 255 for column in columns["mean"]]),
         # known about as well as the mean of the images' own deviations
         "pixel_std": _around(
             [column / 255 for column in columns["std"]], [facts[name]["pixel_std"] for name in tables]
         ),
-        "brightest": [least["max"], most["max"]],
-        "min_sharpness": least["sharpness"],
-        "roughness": [_down(least["roughness"]), _up(most["roughness"])],
-        "grey_levels": _around(columns["grey_levels"], parts=1),
-        "few_grey_levels": _quantile_range(columns["grey_levels"]),
-        "ink_fraction": [_down(least["ink_fraction"]), _up(most["ink_fraction"])],
-        "box_side": [least["box_side"], most["box_side"]],
-        "box_aspect": _around([box_aspects(table) for table in tables.values()]),
-        "max_centre_distance": max(0.01, _up(most["centre_distance"])),
+        "min_sharpness": ends["sharpness"][0],
+        "roughness": ends["roughness"],
         "max_outlier_share": max(_up(_most_outliers(size, len(both)) / size) for size in images),
         # blank or repeated images come up only where something is wrong, doubtful labels by chance too
         "max_blank_share": _share(blank) if any(map(any, blank)) else 0.0,
@@ -67,10 +62,31 @@ def propose(tables: Tables, facts: Mapping[str, Any], exact_counts: bool) -> dic
         "min_agreement": _lowest([facts[name]["agreement"] for name in tables], images),
         "min_centroid_accuracy": _lowest([facts[name]["centroid_accuracy"] for name in tables], images),
     }
+    if exact_counts:
+        suite |= {"train_counts": counts["train"], "test_counts": counts["test"]}
+    elif untested := [label for label, count in enumerate(counts["test"]) if not count]:
+        suite["without_test_images"] = untested
+    if "unreadable_share" in facts:
+        suite["max_unreadable_share"] = _up(facts["unreadable_share"])
+    if of_strokes:
+        return suite | {
+            "brightest": ends["max"],
+            "grey_levels": _around(columns["grey_levels"], parts=1),
+            "few_grey_levels": _quantile_range(columns["grey_levels"]),
+            "ink_fraction": ends["ink_fraction"],
+            "box_side": ends["box_side"],
+            "box_aspect": _around([box_aspects(table) for table in tables.values()]),
+            "max_centre_distance": max(0.01, ends["centre_distance"][1]),
+        }
+    suite |= {"brightness": ends["mean"], "contrast": ends["std"]}
+    if colours := [name for name in COLOURS if name in both]:
+        balances = [[(table[name] - table["mean"]) / 255 for table in tables.values()] for name in colours]
+        suite["colour_balance"] = [_around(balance) for balance in balances]
+    return suite
 
 
 def _fewest(count: int) -> int:
-    return max(0, floor(SMALLEST_CLASS * count - DEVIATIONS * sqrt(count)))
+    return max(1, floor(SMALLEST_CLASS * count - DEVIATIONS * sqrt(count)))
 
 
 def _class_ratio(least: int, most: int) -> float:
@@ -86,7 +102,7 @@ def _around(
     for value, column in zip(found or [float(column.mean()) for column in columns], columns, strict=True):
         reach = DRIFT * abs(value) + DEVIATIONS * float(column.std(ddof=0)) / sqrt(len(column))
         ends += [value - reach, value + reach]
-    return [_down(max(0.0, min(ends)), parts), _up(max(ends), parts)]
+    return [_down(min(ends), parts), _up(max(ends), parts)]
 
 
 def _quantile_range(columns: Sequence["pd.Series[int]"]) -> list[float]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,19 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from mnist_pipeline import paths
 from mnist_pipeline.data.dataset import Split, SplitName
+from mnist_pipeline.errors import PipelineError
+from mnist_pipeline.files import read_table
 from mnist_pipeline.validation.duplicates import nearest_distances
 from mnist_pipeline.validation.labels import contradictions
+from mnist_pipeline.validation.pixels import chunks, reduced
 
 INK = 128  # a pixel at least this bright counts as ink in `ink_fraction`
-CHUNK = 10_000
+PICTURES = "pictures.csv"
+"""What became of each picture of a folder: its split and its place there, or the problem with it."""
+COLOURS = ("red", "green", "blue", "opacity")
+SIDE = 32  # pixels in which mean images are compared, at most
 FEW_QUANTILE = 0.01  # the share of the images that has at most `few_grey_levels`
 PERCENTILES = (0.001, 0.01, 0.5, 0.99, 0.999)
 Tables = Mapping[SplitName, pd.DataFrame]
@@ -25,59 +33,66 @@ def image_tables(splits: Mapping[SplitName, Split]) -> dict[SplitName, pd.DataFr
 
     These are `contradiction`, how much better another label fits (see `labels`), and `nearest`, the distance to the
     nearest image of both splits (see `duplicates`). One thread computes, so that sums are the same everywhere.
+    Splits with images of different shapes are a `PipelineError`.
     """
+    if len(shapes := {"×".join(map(str, split.images.shape[1:])): name for name, split in splits.items()}) > 1:
+        found = " and ".join(f"{shape} in {name}" for shape, name in shapes.items())
+        raise PipelineError(f"{paths.RAW}: images of {found}; expected one shape: run dvc repro, or prepare them alike")
     with threadpool_limits(limits=1):
         tables = {name: image_table(name, split) for name, split in splits.items()}
         against = contradictions(splits)
-        alike = len({split.images.shape[1:] for split in splits.values()}) == 1
-        for group in [list(splits)] if alike else [[name] for name in splits]:
-            images = np.concatenate([splits[name].images for name in group])
-            contents = np.concatenate([tables[name]["content"] for name in group])
-            nearest = np.split(nearest_distances(images, contents), [len(splits[group[0]])])
-            for name, distances in zip(group, nearest, strict=False):
-                tables[name] = tables[name].assign(contradiction=against[name], nearest=distances)
-    return tables
+        contents = np.concatenate([table["content"] for table in tables.values()])
+        distances = nearest_distances([split.images for split in splits.values()], contents)
+        nearest = dict(zip(splits, np.split(distances, [len(splits["train"])]), strict=True))
+        return {
+            name: table.assign(contradiction=against[name], nearest=nearest[name]) for name, table in tables.items()
+        }
 
 
 def image_table(name: SplitName, split: Split) -> pd.DataFrame:
     """One row for each image of a split, in its order.
 
-    Columns: `split` (its name), `image` (its place), `label`, `height`, `width`; `mean`, `std`, `min` and `max` of its
-    pixels, 0 to 255; `grey_levels`, how many different ones they have; `sharpness`, the most that two neighbours
-    differ; `roughness`, the sum of all that neighbours differ over the sum of the pixels; `ink_fraction`; `box_height`
-    and `box_width` of the pixels above 0, the longer of them as `box_side`, `box_top` and `box_left` of their corner,
-    all 0 where there are none; `centre_row` and `centre_column` of mass as pixel indices, and `centre_distance` from
-    the pixel (height / 2, width / 2), where MNIST puts it; `content`, a hash of its pixels.
+    Columns: `split` (its name), `image` (its place), `label`, `height`, `width`, `channels`; `mean`, `std`, `min` and
+    `max` of its values, 0 to 255, where the deviation is from the mean of each channel; `grey_levels`, how many
+    different values there are; `sharpness`, the most that two neighbours differ; `roughness`, the sum of all that
+    neighbours differ over the sum of the values; `ink_fraction`; `box_height` and `box_width` of the pixels above 0,
+    the longer of them as `box_side`, `box_top` and `box_left` of their corner, all 0 where there are none; `centre_row`
+    and `centre_column` of mass as pixel indices, and `centre_distance` from the pixel (height / 2, width / 2), where
+    MNIST puts it; `content`, a hash of its values. Opacity is a channel as others are. Images in colour have the mean
+    of each channel too, `red`, `green`, `blue` and `opacity`.
     """
-    count, height, width = split.images.shape
-    chunks = [pd.DataFrame(_measure(split.images[start : start + CHUNK])) for start in range(0, count, CHUNK)]
-    labels = split.labels.astype(int)
-    places = {"split": name, "image": np.arange(count), "label": labels, "height": height, "width": width}
-    return pd.DataFrame(places).join(pd.concat(chunks, ignore_index=True))
+    count, height, width, channels = split.images.shape
+    parts = [pd.DataFrame(_measure(split.images[part])) for part in chunks(count, split.images[0].size)]
+    places = {"split": name, "image": np.arange(count), "label": split.labels, "height": height, "width": width}
+    return pd.DataFrame(places | {"channels": channels}).join(pd.concat(parts, ignore_index=True))
 
 
 def _measure(images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    count, height, width = images.shape
-    pixels = images.astype(np.float32)
-    ordered = np.sort(images.reshape(count, -1), axis=1)
+    _, height, width, channels = images.shape
+    planes = [images[..., channel].astype(np.float32) for channel in range(channels)]
+    means, deviations = (
+        np.stack([of(plane, (1, 2)) for plane in planes], axis=1).astype(float) for of in (np.mean, np.std)
+    )
+    least, most = images.min((1, 2)), images.max((1, 2))  # of each channel
+    deviations[least == most] = 0  # of many equal values, the mean is rounded
     # Blur makes the differences of neighbours smaller, and noise larger
     down, across = (np.abs(np.diff(images.astype(np.int16), axis=axis)) for axis in (1, 2))
-    differences = down.sum((1, 2)) + across.sum((1, 2))
+    differences = down.sum((1, 2, 3)) + across.sum((1, 2, 3))
     # scipy.ndimage takes 2.7 s for the boxes and centres of 60,000 images; this takes 0.2 s
-    top, box_height = _extents(images.max(2) > 0)
-    left, box_width = _extents(images.max(1) > 0)
-    by_row, by_column = images.sum(2, dtype=float), images.sum(1, dtype=float)
+    top, box_height = _extents(images.max((2, 3)) > 0)
+    left, box_width = _extents(images.max((1, 3)) > 0)
+    by_row, by_column = images.sum((2, 3), dtype=float), images.sum((1, 3), dtype=float)
     mass = np.maximum(by_row.sum(1), 1e-9)  # an image without ink has its centre at (0, 0)
     row, column = by_row @ np.arange(height) / mass, by_column @ np.arange(width) / mass
-    return {
-        "mean": pixels.mean((1, 2)).astype(float),
-        "std": pixels.std((1, 2)).astype(float),
-        "min": images.min((1, 2)).astype(int),
-        "max": images.max((1, 2)).astype(int),
-        "grey_levels": (ordered[:, 1:] != ordered[:, :-1]).sum(1) + 1,
-        "sharpness": np.maximum(down.max((1, 2), initial=0), across.max((1, 2), initial=0)).astype(int),
-        "roughness": differences / np.maximum(images.sum((1, 2), dtype=int), 1),
-        "ink_fraction": (images >= INK).mean((1, 2)),
+    measured = {
+        "mean": means.mean(1),
+        "std": np.sqrt(np.square(deviations).mean(1)),
+        "min": least.min(1).astype(int),
+        "max": most.max(1).astype(int),
+        "grey_levels": np.array([np.count_nonzero(np.bincount(image.ravel())) for image in images]),
+        "sharpness": np.maximum(down.max((1, 2, 3), initial=0), across.max((1, 2, 3), initial=0)).astype(int),
+        "roughness": differences / np.maximum(images.sum((1, 2, 3), dtype=int), 1),
+        "ink_fraction": (images >= INK).mean((1, 2, 3)),
         "box_height": box_height,
         "box_top": top,
         "box_width": box_width,
@@ -88,6 +103,7 @@ def _measure(images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         "centre_distance": np.hypot(row - height / 2, column - width / 2),
         "content": np.array([hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images]),
     }
+    return measured | (dict(zip(COLOURS, means.T, strict=False)) if channels > 1 else {})
 
 
 def _extents(inked: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -100,7 +116,8 @@ def _extents(inked: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.in
 def statistics(tables: Tables) -> pd.DataFrame:
     """How each measured column of each split is spread: least, most, mean, median and the outer percentiles."""
     both = pd.concat(tables.values())
-    measured = both.drop(columns=["image", "label", "height", "width", "content"]).groupby("split", sort=False)
+    given = ["image", "label", "height", "width", "channels", "content", "file"]
+    measured = both.drop(columns=given, errors="ignore").groupby("split", sort=False)
     described = measured.describe(percentiles=PERCENTILES).stack(level=0, future_stack=True)
     return described.drop(columns="count").rename_axis(["split", "column"]).reset_index()
 
@@ -113,45 +130,68 @@ def box_aspects(table: pd.DataFrame) -> pd.Series:
 def whole_set_facts(splits: Mapping[SplitName, Split], tables: Tables) -> dict[str, Any]:
     """Numbers that no single image shows, nested by split.
 
-    `pixel_mean` and `pixel_std` are of pixels divided by 255. `box_aspect` is the mean of width over height of the
-    bounding boxes, which turned or transposed images change. `blank` counts images of one grey level. `duplicates`
-    counts the images beyond the first of each content within a split, `duplicates_across` the test images that stand
-    in the training split. `grey_levels` is the mean number of different ones in an image, and `few_grey_levels` the
-    number that one image in a hundred stays within. `centroid_accuracy` is the share of images whose nearest mean
-    training image (Euclidean) is that of their own label, `agreement` the share for which no other label fits better.
+    `pixel_mean` and `pixel_std` are of values divided by 255; `colour_balance`, of images in colour, is the mean of
+    each channel less that of all, divided by 255. `box_aspect` is the mean of width over height of the bounding boxes,
+    which turned or transposed images change. `blank` counts images of one colour. `duplicates` counts the images beyond
+    the first of each content within a split, `duplicates_across` the test images that stand in the training split.
+    `grey_levels` is the mean number of different ones in an image, and `few_grey_levels` the number that one image in a
+    hundred stays within. `centroid_accuracy` is the share of images whose nearest mean training image (Euclidean) is
+    that of their own label, `agreement` the share for which no other label fits better.
     """
     facts: dict[str, Any] = {}
     for name, table in tables.items():
-        # the variances within images and between them add up
-        variance = (table["std"] ** 2).mean() + ((table["mean"] - table["mean"].mean()) ** 2).mean()
+        # the variances within the channels of images and between them add up
+        of_channels, mean = table.get([*COLOURS[: splits[name].images.shape[3]]], table[["mean"]]), table["mean"].mean()
+        variance = (table["std"] ** 2).mean() + ((of_channels - mean) ** 2).mean().mean()
         facts[name] = {
             "images": len(table),
             "classes": int(table["label"].nunique()),
-            "pixel_mean": round(float(table["mean"].mean()) / 255, 6),
+            "pixel_mean": round(float(mean) / 255, 6),
             "pixel_std": round(float(np.sqrt(variance)) / 255, 6),
             "box_aspect": round(float(box_aspects(table).mean()), 6),
             "duplicates": int(table["content"].duplicated().sum()),
-            "blank": int((table["min"] == table["max"]).sum()),
+            "blank": int((table["std"] == 0).sum()),
             "grey_levels": round(float(table["grey_levels"].mean()), 6),
             "few_grey_levels": float(table["grey_levels"].quantile(FEW_QUANTILE)),
             "agreement": round(float((table["contradiction"] <= 0).mean()), 6),
             "centroid_accuracy": round(_centroid_accuracy(splits["train"], splits[name]), 6),
             "count": {str(label): int(count) for label, count in table["label"].value_counts().sort_index().items()},
         }
+        if "red" in table:
+            facts[name]["colour_balance"] = [round(float(each - mean) / 255, 6) for each in of_channels.mean()]
     facts["duplicates_across"] = int(tables["test"]["content"].isin(set(tables["train"]["content"])).sum())
     return facts
 
 
+def add_pictures(folder: Path, tables: Tables, facts: dict[str, Any]) -> None:
+    """Add what download noted in a folder about the pictures that the images were made of, where it did.
+
+    Tables get the `file` of each image; facts get `unreadable_share` of the pictures, and the first `unreadable` files.
+    """
+    if not (folder / PICTURES).exists():
+        return
+    pictures = read_table(folder / PICTURES, dict.fromkeys(("split", "image", "file", "problem"), str))
+    read = pictures["image"] != ""
+    for name, table in tables.items():
+        of_split = pictures[read & (pictures["split"] == name)]
+        table["file"] = of_split.set_index(of_split["image"].astype(int))["file"]
+    facts["unreadable_share"] = float(1 - read.mean())
+    facts["unreadable"] = [f"{file} ({problem})" for file, problem in pictures[~read][["file", "problem"]].values[:8]]
+
+
 def _centroid_accuracy(train: Split, split: Split) -> float:
     # On MNIST 0.2 s; NearestCentroid of scikit-learn takes 1.6 s and 750 MiB, and raises where all images are equal
-    if split.images.shape[1:] != train.images.shape[1:]:
-        return 0.0
-    classes = np.unique(train.labels)
-    centroids = np.stack([train.images[train.labels == label].mean(0, dtype=float).ravel() for label in classes])
+    classes, own, counts = np.unique(train.labels, return_inverse=True, return_counts=True)
+    centroids = np.zeros((len(classes), reduced(train.images[:1], SIDE).size))
+    for part in chunks(len(train), train.images[0].size):
+        images = reduced(train.images[part], SIDE)
+        for label in np.unique(own[part]):
+            centroids[label] += images[own[part] == label].sum(0, dtype=float).ravel()
+    centroids /= counts[:, None]
     half_norms = (centroids**2).sum(1) / 2
     correct = 0
-    for start in range(0, len(split), CHUNK):
-        images = split.images[start : start + CHUNK].reshape(-1, centroids.shape[1]).astype(float)
+    for part in chunks(len(split), split.images[0].size):
+        images = reduced(split.images[part], SIDE).reshape(-1, centroids.shape[1]).astype(float)
         nearest = (images @ centroids.T - half_norms).argmax(1)
-        correct += int((classes[nearest] == split.labels[start : start + CHUNK]).sum())
+        correct += int((classes[nearest] == split.labels[part]).sum())
     return correct / len(split)

@@ -16,7 +16,9 @@ def disc(count: int, radius: float = 5) -> Tensor:
 
 
 def moved(images: Tensor, seed: int = 0, **options) -> Tensor:
-    return random_distortion(images, generator=torch.Generator().manual_seed(seed), **(NOTHING | options))
+    """Images `[N, height, width]` of one channel, distorted."""
+    generator = torch.Generator().manual_seed(seed)
+    return random_distortion(images.unsqueeze(3), generator, **(NOTHING | options)).squeeze(3)
 
 
 def test_range_and_shape_stay_and_a_seed_repeats_it() -> None:
@@ -73,3 +75,32 @@ def test_a_part_is_what_the_whole_batch_has_there() -> None:
     images = torch.randint(0, 256, (9, 28, 28), dtype=torch.uint8)
     whole, part = (moved(images, part=part, rotation=9.0, elastic=1.0) for part in (slice(None), slice(3, 7)))
     torch.testing.assert_close(part, whole[3:7])
+
+
+@pytest.mark.parametrize("bounds", [{"rotation": 20.0, "translation": 3.0}, {"elastic": 2.0}, {"horizontal_flip": 0.5}])
+def test_the_channels_of_an_image_move_together(bounds: dict[str, float]) -> None:
+    images = torch.randint(0, 256, (8, 20, 24, 3), dtype=torch.uint8)
+    together = random_distortion(images, torch.Generator().manual_seed(0), **(NOTHING | bounds))
+    assert together.shape == images.shape
+    for channel in range(3):
+        torch.testing.assert_close(together[..., channel], moved(images[..., channel], **bounds))
+
+
+def test_outside_it_is_black_or_as_at_the_edge() -> None:
+    grey = torch.full((20, 28, 28), 100, dtype=torch.uint8)
+    assert moved(grey, translation=9, outside="black").min() == 0
+    torch.testing.assert_close(moved(grey, translation=9, outside="edge"), grey.float(), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_some_images_are_mirrored_whatever_the_strength(strength: float) -> None:
+    images = torch.randint(0, 256, (400, 6, 6), dtype=torch.uint8)
+    changed = moved(images, horizontal_flip=0.25, strength=strength)
+    mirrored = torch.tensor(
+        [torch.allclose(one, other.float().flip(1), atol=0.1) for one, other in zip(changed, images, strict=True)]
+    )
+    same = torch.tensor(
+        [torch.allclose(one, other.float(), atol=0.1) for one, other in zip(changed, images, strict=True)]
+    )
+    assert (mirrored | same).all()
+    assert mirrored.float().mean() == pytest.approx(0.25, abs=0.07)

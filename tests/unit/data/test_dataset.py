@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_pipeline.data.dataset import load_label_names, load_split, pixel_statistics, validation_split
+from mnist_pipeline.data import dataset
+from mnist_pipeline.data.dataset import (
+    load_label_names,
+    load_split,
+    pixel_statistics,
+    validation_split,
+    write_images,
+    write_labels,
+)
 from mnist_pipeline.data.idx import FILE_NAMES, TRAIN_IMAGES, TRAIN_LABELS, format_idx, read_idx
 from mnist_pipeline.errors import PipelineError
 
@@ -16,7 +24,7 @@ LABELS = np.random.default_rng(1).choice(4, 1000, p=[0.1, 0.2, 0.3, 0.4]).astype
 @pytest.mark.parametrize(("split", "files"), [("train", FILE_NAMES[:2]), ("test", FILE_NAMES[2:])])
 def test_a_split_is_its_two_files(tiny_data: Path, split, files) -> None:
     loaded = load_split(tiny_data, split)
-    np.testing.assert_array_equal(loaded.images, read_idx(tiny_data / files[0]))
+    np.testing.assert_array_equal(loaded.images[..., 0], read_idx(tiny_data / files[0]))
     np.testing.assert_array_equal(loaded.labels, read_idx(tiny_data / files[1]))
     part = loaded.take(np.array([5, 3]))
     np.testing.assert_array_equal(part.images, loaded.images[[5, 3]])
@@ -39,6 +47,20 @@ def test_files_that_do_not_belong_together_are_named(tmp_path: Path, images, lab
     with pytest.raises(PipelineError, match=TRAIN_LABELS if labels is None else TRAIN_IMAGES) as caught:
         load_split(tmp_path, "train")
     assert str(caught.value).startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_images_of_any_size_have_channels_and_are_mapped(tmp_path: Path, channels: int) -> None:
+    """A change of the array stays in memory."""
+    images = np.random.default_rng(1).integers(0, 256, (5, 9, 7, channels), dtype=np.uint8)
+    write_images(tmp_path, "train", (9, 7, channels), [images[:3], images[:0], images[3:]])
+    write_labels(tmp_path, "train", np.array([0, 299, 1, 2, 3]), 300)
+    assert read_idx(dataset.split_file(tmp_path, "train", "images")).ndim == (3 if channels == 1 else 4)
+    loaded = load_split(tmp_path, "train")
+    np.testing.assert_array_equal(loaded.images, images, strict=True)
+    assert loaded.labels.tolist() == [0, 299, 1, 2, 3]
+    loaded.images[0] = 0
+    np.testing.assert_array_equal(load_split(tmp_path, "train").images, images)
 
 
 def test_label_names_are_those_of_the_file_or_numbers(tmp_path: Path) -> None:
@@ -88,9 +110,13 @@ def test_the_split_is_never_by_stride() -> None:
     assert 0.44 < np.mean(validation % 600 < 300) < 0.56
 
 
-def test_mean_and_deviation_are_those_of_all_pixels() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (50, 7, 5), dtype=np.uint8)
-    assert pixel_statistics(images) == pytest.approx((images.mean() / 255, images.std() / 255), rel=1e-12)
+def test_mean_and_deviation_are_those_of_the_chosen_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (50, 7, 5, 3), dtype=np.uint8)
+    chosen = np.arange(3, 50, 2)
+    expected = images[chosen].mean() / 255, images[chosen].std() / 255
+    assert pixel_statistics(images, chosen) == pytest.approx(expected, rel=1e-12)
+    monkeypatch.setattr(dataset, "CHUNK", 300)  # pixels, of three images: larger data are read in several parts
+    assert pixel_statistics(images, chosen) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(7,), (0,), (3, 28, 28), (2, 3, 4, 5)])
@@ -109,7 +135,7 @@ def idx(shape: tuple[int, ...], content: bytes, element_type: int = 8) -> bytes:
     ("content", "problem"),
     [
         (b"<!doctype html>", "not an IDX file"),
-        (idx((2,), b"12345678", element_type=0x0D), "0x0d"),
+        (idx((2,), b"12345678", element_type=0x0A), "0x0a"),
         (idx((2, 28, 28), b"")[:11], "header"),
         (idx((2**32 - 1,) * 3, b"1"), r"shape \(4294967295,"),
         (idx((0, *[2**32 - 1] * 5), b""), "6 dimensions"),

@@ -41,15 +41,19 @@ def test_every_source_gives_the_same_bytes_and_the_same_digest(
     assert bool(npm.arguments) == (source == "npm")
 
 
-@pytest.mark.parametrize(
-    ("dataset", "labels", "names"),
-    [("kmnist", 9, DATASETS["kmnist"].label_names), ("idx", 11, [str(label) for label in range(12)])],
-)
-def test_the_class_names_are_those_of_the_data_set_or_numbers(workplace, tmp_path, dataset, labels, names) -> None:
-    last = format_idx(np.full(200, labels, np.uint8))
-    workplace.change(dataset=dataset, source=fill(tmp_path / "own", workplace.tiny | {TEST_LABELS: last}))
+def test_the_class_names_are_those_of_the_data_set(workplace, tmp_path, capsys) -> None:
+    workplace.change(dataset="kmnist", source=fill(tmp_path / "own", workplace.tiny))
     workplace.run()
-    assert json.loads(paths.CLASSES.read_text()) == names
+    assert json.loads(paths.CLASSES.read_text()) == DATASETS["kmnist"].label_names
+    assert "400 training and 200 test images of 28×28×1, 10 classes" in capsys.readouterr().err
+
+
+def test_a_label_without_a_name_is_refused(workplace, before, tmp_path) -> None:
+    labels = format_idx(np.full(200, 10, np.uint8))
+    workplace.change(dataset="kmnist", source=fill(tmp_path / "own", workplace.tiny | {TEST_LABELS: labels}))
+    with pytest.raises(PipelineError, match=r"labels up to 10.* 10 classes"):
+        workplace.run()
+    assert workplace.raw() == before
 
 
 def test_the_next_source_fetches_what_remains(workplace, server, npm) -> None:
@@ -103,7 +107,7 @@ def test_a_kept_file_that_was_damaged_since_is_fetched_again(workplace, server) 
 def test_files_without_a_known_checksum_are_read_again_each_time(workplace, before, tmp_path) -> None:
     three = format_idx(np.zeros(3, np.uint8))
     workplace.change(dataset="kmnist", source=fill(tmp_path / "own", workplace.tiny | {TEST_LABELS: three}))
-    with pytest.raises(PipelineError, match=f"{TEST_IMAGES} holds 200 images, but {TEST_LABELS} 3 labels"):
+    with pytest.raises(PipelineError, match=rf"^kmnist: {TEST_IMAGES} .*\(200, 28, 28\).*{TEST_LABELS} \(3,\)"):
         workplace.run()
     assert (workplace.raw(), workplace.kept()) == (before, set())
     exchanged = (TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS)
@@ -115,7 +119,7 @@ def test_files_without_a_known_checksum_are_read_again_each_time(workplace, befo
 
 @pytest.mark.parametrize(
     ("dataset", "source"),
-    [("idx", "auto"), ("fashion-mnist", "npm"), ("mnist", "nowhere"), ("mnist", "~nobody-at-all/own")],
+    [("idx", "mirrors"), ("fashion-mnist", "npm"), ("mnist", "nowhere"), ("mnist", "~nobody-at-all/own")],
 )
 def test_a_source_that_cannot_be_is_named(workplace, server, npm, before, dataset, source) -> None:
     workplace.change(dataset=dataset, source=source)

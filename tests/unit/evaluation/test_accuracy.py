@@ -56,6 +56,23 @@ def test_a_class_that_is_nowhere_has_zeros_and_is_left_out_of_the_means(predicte
     assert "| x ## y | " in found.card
 
 
+def test_of_many_classes_the_card_lists_those_with_the_lowest_f1(predicted, confident) -> None:
+    names = [f"class {number}" for number in range(300)]
+    guesses = [*range(250), *range(249, 199, -1)]
+    found = accuracy.analyse(predicted(confident(guesses, 0.5, 300), range(300), names))
+    listed = [line for line in found.card.splitlines() if line.startswith("| class")]
+    assert len(listed) == accuracy.MOST_ROWS
+    assert "| class 299 | never predicted | 0.00%" in found.card
+    assert "| class 3 |" not in found.card
+    assert len(found.tables["per_class"]) == 300
+
+
+def test_a_classifier_that_has_nothing_right_is_measured_too(predicted, confident) -> None:
+    found = accuracy.analyse(predicted(confident([1, 1, 0], 0.8, 3), [0, 0, 1], NAMES))
+    assert (found.scalars["accuracy"], found.scalars["errors"], found.scalars["f1"]) == (0, 3, 0)
+    assert found.tables["per_class"]["support"].tolist() == [2, 1, 0]
+
+
 def test_the_figures_show_counts_and_the_most_confident_mistakes(predicted, confident) -> None:
     def figures(third: float, fifth: float, **settings: int) -> tuple[bytes, bytes]:
         logits = confident(PREDICTED, [0.5, 0.5, third, 0.5, fifth, 0.5], 3)

@@ -13,8 +13,8 @@ from mnist_pipeline.evaluation.analysis import predict_logits
 from mnist_pipeline.evaluation.attack import PASSES, STRENGTHS, analyse, attack_directions, attacked, draw_attack
 
 CPU = torch.device("cpu")
-IMAGES = bars(40, seed=5)[0]
-WEIGHTS = torch.randn(28, 28, generator=torch.Generator().manual_seed(3))
+IMAGES = bars(40, seed=5)[0][..., None]
+WEIGHTS = torch.randn(28, 28, 1, generator=torch.Generator().manual_seed(3))
 WEIGHTS[0] = 0
 
 
@@ -26,19 +26,21 @@ class Brightness(nn.Module):
         self.weights = nn.Parameter(weights)
 
     def forward(self, images: Tensor) -> Tensor:
-        second = (images.float() * self.weights).sum((1, 2))
+        second = (images.float() * self.weights).flatten(1).sum(1)
         return torch.stack([torch.zeros_like(second), second], dim=1)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
-def test_the_direction_is_away_from_the_label_however_sure_the_classifier_is(factor: float) -> None:
-    """At the last factor the gradient of the cross-entropy is 0 to rounding."""
-    classifier = Brightness(factor * WEIGHTS)
-    labels = predict_logits(classifier, IMAGES, CPU).argmax(1).numpy().astype(np.uint8)
+def test_the_direction_is_away_from_the_label_however_sure_the_classifier_is(factor: float, channels: int) -> None:
+    """At the last factor the gradient of the cross-entropy is 0 to rounding. Opacity stays as it is."""
+    classifier, images = Brightness(factor * WEIGHTS.repeat(1, 1, channels)), IMAGES.repeat(channels, axis=3)
+    labels = predict_logits(classifier, images, CPU).argmax(1).numpy()
     assert set(labels) == {0, 1}
-    towards_second = WEIGHTS.sign().numpy().astype(np.int8)
-    expected = np.where(labels[:, None, None] == 0, towards_second, -towards_second)
-    assert np.array_equal(attack_directions(classifier, IMAGES, labels, CPU), expected)
+    towards_second = classifier.weights.detach().sign().numpy().astype(np.int8)
+    towards_second[..., 3:] = 0
+    expected = np.where(labels[:, None, None, None] == 0, towards_second, -towards_second)
+    assert np.array_equal(attack_directions(classifier, images, labels, CPU), expected)
     assert classifier.weights.grad is None
 
 
@@ -49,9 +51,10 @@ def test_pixels_stay_grey_levels_and_change_by_the_strength_where_they_can() -> 
     assert attacked(images, directions, 200).tolist() == [[[0, 200, 0, 0, 255, 0, 255, 55]]]
 
 
-def test_the_accuracy_falls_with_the_strength(given) -> None:
+def test_the_accuracy_falls_with_the_strength_in_however_many_batches(given, monkeypatch) -> None:
+    monkeypatch.setattr("mnist_pipeline.data.dataset.BATCH", 16 * 784)
     classifier, seen = Brightness(WEIGHTS), []
-    labels = predict_logits(classifier, IMAGES, CPU).argmax(1).numpy().astype(np.uint8)
+    labels = predict_logits(classifier, IMAGES, CPU).argmax(1).numpy()
     changes = {"images": IMAGES, "labels": labels, "label_names": ["upright", "other"]}
     found = analyse(replace(given, classifier=classifier, on_progress=seen.append, **changes))
     table = found.tables["attack"]
@@ -60,7 +63,7 @@ def test_the_accuracy_falls_with_the_strength(given) -> None:
     assert table["accuracy"].is_monotonic_decreasing
     assert table["accuracy"].iloc[-1] < 0.1
     assert found.scalars == {"attack_accuracy_16": table["accuracy"][STRENGTHS.index(16)]}
-    assert seen == PASSES * [len(IMAGES)]
+    assert sum(seen) == PASSES * len(IMAGES)
 
 
 def test_images_and_their_predictions_reach_the_figure() -> None:

@@ -36,8 +36,10 @@ Reported = Callable[..., str]
 def reported(workplace) -> Reported:
     """The card of lenet, after reports with some changes."""
 
-    def write(pairs: tuple[dict[str, Any], ...] = (PAIR,), int8: dict[str, Any] = INT8, models: int = 2) -> str:
-        write_json(paths.VERDICT, {"data_md5": "cc33.dir", "images": {"train": [1200, 28, 28], "test": [2000, 28, 28]}})
+    def write(
+        pairs: tuple[dict[str, Any], ...] = (PAIR,), int8: dict[str, Any] = INT8, models: int = 2, size: Any = (28, 28)
+    ) -> str:
+        write_json(paths.VERDICT, {"data_md5": "cc33.dir", "images": {"train": [1200, *size], "test": [2000, *size]}})
         write_json(paths.VALIDATION / "facts.json", {"suite": "idx", "expectations": 59})
         for stage, metrics in METRICS.items():
             for model in ("lenet", "mlp"):
@@ -124,6 +126,17 @@ def test_the_page_shows_tables_and_pictures_and_needs_no_other_file(workplace, r
     assert paths.model_card("lenet").with_name("curves.png").read_bytes() == curves
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "<script>" not in page, "no markup of an author"
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "shape"),
+    [((8, 9, 1), "grey", "8, 9"), ((64, 48, 3), "RGB", "64, 48, 3"), ((64, 48, 4), "RGBA", "64, 48, 4")],
+)
+def test_the_card_has_the_shape_of_the_images(reported: Reported, size: Any, kind: str, shape: str) -> None:
+    text = reported(size=size)
+    assert f"classifies {kind} images of {size[1]}×{size[0]} pixels" in text
+    assert f"np.zeros((1, {shape}), np.uint8)" in text
+    assert f"Raw {kind} pixels in" in text
 
 
 @pytest.mark.parametrize(

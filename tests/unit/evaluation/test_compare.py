@@ -1,10 +1,12 @@
 """The compare stage reads the predictions on disk, and every report agrees with the others."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from mnist_pipeline import paths
 from mnist_pipeline.data.dataset import load_split
+from mnist_pipeline.data.idx import TEST_IMAGES, format_idx, read_idx
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.files import read_json
 from mnist_pipeline.formats import file_digest
@@ -59,6 +61,18 @@ def test_the_reports_agree_with_each_other(evaluated) -> None:
     assert evaluated.published == [("compare", None, {})]
     compare.run(evaluated.params)
     assert reports() == first
+
+
+def test_colour_images_are_compared_and_shown(evaluated) -> None:
+    compare.run(evaluated.params)
+    grey = reports()
+    file = paths.RAW / TEST_IMAGES
+    images = np.repeat(read_idx(file)[..., None], 3, axis=3)
+    images[..., 0] = 255
+    file.unlink()
+    (paths.RAW / "t10k-images-idx4-ubyte").write_bytes(format_idx(images))
+    compare.run(evaluated.params)
+    assert {name for name, content in reports().items() if content != grey[name]} == {"figures/missed_by_all.png"}
 
 
 def test_every_setting_acts_on_its_reports_alone(evaluated) -> None:

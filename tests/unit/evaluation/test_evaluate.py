@@ -124,12 +124,12 @@ def test_a_device_that_is_not_here_is_named(workplace) -> None:
         evaluate.run(workplace.params, "mlp")
 
 
-@pytest.mark.parametrize("file", [TEST_LABELS, TRAIN_LABELS])
-def test_a_label_that_the_model_has_no_class_for_is_named(workplace, file: str) -> None:
+@pytest.mark.parametrize(("file", "split"), [(TEST_LABELS, "test"), (TRAIN_LABELS, "train")])
+def test_a_label_that_the_model_has_no_class_for_is_named(workplace, file: str, split: str) -> None:
     labels = read_idx(paths.RAW / file).copy()
     labels[17] = 10
     (paths.RAW / file).write_bytes(format_idx(labels))
-    with pytest.raises(PipelineError, match=rf"{file}: image 17 has label 10"):
+    with pytest.raises(PipelineError, match=rf"^data/raw: image 17 of {split} has label 10"):
         evaluate.run(workplace.params, "lenet")
     assert not paths.report("evaluate", "lenet").exists()
     assert not workplace.published
@@ -152,5 +152,5 @@ def test_predictions_do_not_depend_on_batch_or_order(
 ) -> None:
     given = replace(given, classifier=load_classifier(paths.weights(model))[0])
     expected, order = given.predict(given.images), np.random.default_rng(0).permutation(len(given.images))
-    monkeypatch.setattr(analysis, "BATCH_SIZE", 7)
+    monkeypatch.setattr(analysis, "batch_size", lambda shape: 7)
     torch.testing.assert_close(given.predict(given.images[order]), expected[order], rtol=0, atol=1e-5)

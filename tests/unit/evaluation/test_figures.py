@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from io import BytesIO
 from itertools import combinations
 
 import matplotlib as mpl
@@ -10,6 +11,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from numpy.typing import NDArray
+from PIL import Image
 
 from mnist_pipeline.evaluation.accuracy import draw_confusion, draw_mistakes
 from mnist_pipeline.evaluation.attack import STRENGTHS, draw_attack
@@ -18,7 +21,7 @@ from mnist_pipeline.stages.compare import draw_missed
 from mnist_pipeline.stages.evaluate import find_analyses
 
 LONG = ["T-shirt/top", "Ankle boot", "Dress"]
-GREY = np.full((9, 28, 28), 99, np.uint8)
+GREY = np.full((9, 28, 28, 1), 99, np.uint8)
 
 
 def attack(accuracy: float) -> bytes:
@@ -101,10 +104,20 @@ def test_a_confusion_matrix_of_many_classes_has_a_sensible_size(classes: int, na
         assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
-def test_no_text_of_a_figure_is_cut_off_or_touches_another(given, drawn_by) -> None:
+SHAPES = {
+    "strokes": (28, 28, 1),
+    "small": (8, 8, 1),
+    "colour": (64, 64, 3),
+    "opacity": (32, 96, 4),
+    "large": (224, 224, 1),
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_no_text_of_a_figure_is_cut_off_or_touches_another(given, pictures, drawn_by, kind: str) -> None:
     def draw() -> None:
         for analysis in find_analyses():
-            analysis.analyse(given)
+            analysis.analyse(given if kind == "strokes" else pictures(SHAPES[kind], LONG))
         for function in FIGURES.values():
             function()
 
@@ -135,3 +148,25 @@ def drawn_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]]
         return figures
 
     return collect
+
+
+def pixels_of(png: bytes) -> NDArray[np.int64]:
+    return np.asarray(Image.open(BytesIO(png)).convert("RGB")).reshape(-1, 3).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "ground", "expected"),
+    [
+        ([230], [0], (25, 25, 25)),  # strokes are ink on paper
+        ([230], [120], (230, 230, 230)),
+        ([250, 20, 30], [0, 0, 0], (250, 20, 30)),
+        ([250, 20, 30, 255], [0, 0, 0, 0], (250, 20, 30)),
+        ([50, 50, 50, 51], [0, 0, 0, 0], (214, 214, 214)),  # over white
+    ],
+)
+def test_a_picture_is_shown_in_its_own_colours(pixel: list[int], ground: list[int], expected: tuple[int, ...]) -> None:
+    images = np.tile(np.array(ground, np.uint8), (1, 20, 20, 1))
+    images[:, 6:14, 6:14] = pixel
+    mistakes = pd.DataFrame({"image": [0], "label": "a", "predicted": "b", "confidence": 0.9})
+    shown = pixels_of(draw_mistakes(images, mistakes, 9))
+    assert (np.abs(shown - expected).max(axis=1) <= 1).sum() > 500

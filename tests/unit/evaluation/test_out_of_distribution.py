@@ -35,11 +35,11 @@ def test_the_garments_are_those_of_the_data_set_and_installed_with_their_licence
 
 
 def test_each_kind_is_what_its_name_promises() -> None:
-    images = bars(50, seed=6)[0]
+    images = bars(50, seed=6)[0][..., None]
     kinds = ood.out_of_distribution_images(images, "mnist")
     assert ood.out_of_distribution_images(images, "fashion-mnist").keys() == kinds.keys() - {"fashion_mnist"}
     assert list(kinds) == ["fashion_mnist", "uniform_noise", "shuffled_pixels", "blank"]
-    assert all(made.dtype == np.uint8 and made.shape[1:] == (28, 28) for made in kinds.values())
+    assert all(made.dtype == np.uint8 and made.shape[1:] == (28, 28, 1) for made in kinds.values())
     noise = kinds["uniform_noise"]
     assert len(noise) == ood.NOISE_IMAGES
     counts = np.bincount(noise.ravel(), minlength=256)
@@ -49,6 +49,31 @@ def test_each_kind_is_what_its_name_promises() -> None:
     order = {tuple(np.flatnonzero(pixels)[:20]) for pixels in shuffled}
     assert len(order) == 50, "each has an order of its own"
     assert [np.unique(blank).tolist() for blank in kinds["blank"]] == [[level] for level in range(256)]
+
+
+def test_each_kind_has_the_shape_of_colour_images_whose_pixels_stay_whole() -> None:
+    random = np.random.default_rng(0)
+    images = np.full((20, 16, 48, 4), 255, np.uint8)
+    images[..., :3] = random.integers(0, 256, (20, 16, 48, 3))
+    kinds = ood.out_of_distribution_images(images, "folder")
+    assert all(made.shape[1:] == (16, 48, 4) for made in kinds.values())
+    shuffled = kinds["shuffled_pixels"]
+    for before, after in zip(images, shuffled, strict=True):
+        assert sorted(map(tuple, before.reshape(-1, 4))) == sorted(map(tuple, after.reshape(-1, 4)))
+    assert np.ptp(kinds["uniform_noise"], axis=3).any()
+    for grey in ("fashion_mnist", "blank"):
+        assert not np.ptp(kinds[grey][..., :3], axis=3).any(), grey
+        assert (kinds[grey][..., 3] == 255).all(), grey
+    assert len(kinds["fashion_mnist"]) == 500
+    assert kinds["fashion_mnist"][..., 0].mean() == pytest.approx(load_garments().mean(), rel=0.05)
+
+
+def test_of_large_images_no_more_are_made_than_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.stack([np.full((10, 10, 3), number, np.uint8) for number in range(50)])
+    monkeypatch.setattr(ood, "MOST_PIXELS", 20 * 300)
+    kinds = ood.out_of_distribution_images(images, "folder")
+    assert len(kinds["uniform_noise"]) == 20
+    assert kinds["shuffled_pixels"][:, 0, 0, 0].tolist() == list(range(0, 50, 3)), "from the whole set"
 
 
 def test_at_least_95_percent_of_the_test_images_are_kept_and_hardly_more() -> None:

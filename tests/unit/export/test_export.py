@@ -13,14 +13,15 @@ from onnx.numpy_helper import from_array, to_array
 
 from conftest import bars
 from mnist_pipeline import paths
+from mnist_pipeline.data.catalog import STROKES
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.export import latency
 from mnist_pipeline.export.network import file_metadata, metadata_of
 from mnist_pipeline.export.onnx_file import ServedClassifier, to_bytes, to_onnx
 from mnist_pipeline.files import read_json
-from mnist_pipeline.serving.session import open_session
+from mnist_pipeline.serving.session import logits, open_session
 from mnist_pipeline.stages import export
-from networks import exported
+from networks import ARCHITECTURES, exported
 
 ROOT = Path(__file__).parents[3]
 Exported = tuple[ServedClassifier, onnx.ModelProto]
@@ -55,6 +56,17 @@ def test_any_batch_gives_the_logits_and_probabilities_of_pytorch(model: str, opt
         assert trace.encode() not in content
 
 
+@pytest.mark.parametrize("model", ARCHITECTURES)
+def test_images_in_colour_give_the_logits_of_pytorch(model: str) -> None:
+    """Their input has channels; any batch may come, and an image by itself."""
+    served, network = exported(model, shape=(16, 20, 3))
+    session = open_session(to_bytes(network))
+    assert session.get_inputs()[0].shape == ["batch", 16, 20, 3]
+    images = np.random.default_rng(0).integers(0, 256, (9, 16, 20, 3), dtype=np.uint8)
+    for batch in (images, images[:1]):
+        np.testing.assert_allclose(logits(session, batch), served.logits(batch), rtol=0, atol=1e-5)
+
+
 def test_inputs_outputs_metadata_and_format(mlp: Exported, tmp_path: Path) -> None:
     """`tests/system` runs it in the oldest onnxruntime, which reads no newer format."""
     network = mlp[1]
@@ -67,9 +79,10 @@ def test_inputs_outputs_metadata_and_format(mlp: Exported, tmp_path: Path) -> No
     assert [(entry.domain, entry.version) for entry in network.opset_import] == [("", 18)]
     assert network.ir_version == 8
     metadata = metadata_of(network)
-    assert list(metadata) == ["data_md5", "energy_bound", "label_names", "model", "preprocessing"]
+    assert list(metadata) == ["data_md5", "energy_bound", "label_names", "model", "picture", "preprocessing"]
     assert (metadata["model"], metadata["energy_bound"]) == ("mlp", "2.5")
     assert json.loads(metadata["label_names"]) == [str(label) for label in range(10)]
+    assert json.loads(metadata["picture"]) == STROKES
     (tmp_path / "model.onnx").write_bytes(to_bytes(network))
     assert file_metadata(tmp_path / "model.onnx") == metadata
     for trace in (ROOT, Path.home(), "onnxruntime"):
@@ -152,7 +165,7 @@ def test_latency_is_the_median_of_its_repeats_after_the_warm_up(mlp: Exported, m
     ticks = iter(np.cumsum([part for seconds in elapsed * 2 for part in (0.0, seconds)]))
     monkeypatch.setattr(latency, "perf_counter", lambda: float(next(ticks)))
     session, threads = open_session(to_bytes(mlp[1])), torch.get_num_threads()
-    timings = latency.measure_latency(mlp[0], session, session, bars(3, seed=4)[0], repeats=3)
+    timings = latency.measure_latency(mlp[0], session, session, bars(3, seed=4)[0][..., None], repeats=3)
     expected = {"latency_ms": 2, "pytorch_latency_ms": 4, "int8_latency_ms": 6}
     expected |= {"latency_ratio": 0.5, "int8_latency_ratio": 3}
     expected |= {f"{name}_batch_256": value for name, value in expected.items()}

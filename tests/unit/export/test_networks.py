@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -19,12 +20,13 @@ from torch.nn.functional import avg_pool2d, max_pool2d, silu
 from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.models.build import build
 from mnist_pipeline.models.weights import METADATA_KEY, load_classifier
-from networks import describe, random_classifier, save_random_weights
+from networks import ARCHITECTURES, describe, random_classifier, save_random_weights
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "lenet": {"activation": "relu", "pooling": "max"},
     "mlp": {"activation": "relu", "hidden": [512, 512], "dropout": 0.0},
 }
+MNIST = (28, 28, 1)
 MLP = nn.Sequential(nn.Linear(28 * 28, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
 LENET = {"conv1": nn.Conv2d(1, 6, 5), "conv2": nn.Conv2d(6, 16, 5)}
 LENET |= {"fc1": nn.Linear(16 * 5 * 5, 120), "fc2": nn.Linear(120, 84), "fc3": nn.Linear(84, 10)}
@@ -34,11 +36,11 @@ LENET |= {"fc1": nn.Linear(16 * 5 * 5, 120), "fc2": nn.Linear(120, 84), "fc3": n
     ("name", "layers", "count"), [("lenet", LENET, 61_706), ("mlp", {"linear_relu_stack": MLP}, 669_706)]
 )
 def test_weights_fit_the_classes_of_the_tutorial_both_ways(name: str, layers: dict[str, nn.Module], count: int) -> None:
-    network, theirs = build(name, NETWORKS[name], 10), nn.ModuleDict(layers)
+    network, theirs = build(name, NETWORKS[name], MNIST, 10), nn.ModuleDict(layers)
     network.load_state_dict(theirs.state_dict())
     theirs.load_state_dict(network.state_dict())
     assert sum(parameter.numel() for parameter in network.parameters()) == count
-    assert build(name, NETWORKS[name], 26)(torch.zeros(3, 1, 28, 28)).shape == (3, 26)
+    assert build(name, NETWORKS[name], MNIST, 26)(torch.zeros(3, 1, 28, 28)).shape == (3, 26)
     if name == "mlp":
         images = torch.rand(4, 1, 28, 28)
         assert torch.equal(network(images), MLP(images.flatten(1)))
@@ -48,7 +50,7 @@ def test_weights_fit_the_classes_of_the_tutorial_both_ways(name: str, layers: di
 @pytest.mark.parametrize(("activation", "function"), [("relu", torch.relu), ("tanh", torch.tanh), ("silu", silu)])
 def test_lenet_activates_and_then_pools(pooling: str, activation: str, function: Any) -> None:
     """Of maxima it pools first, which is the same where the activation rises; SiLU falls at first."""
-    network = build("lenet", {"activation": activation, "pooling": pooling}, 10)
+    network = build("lenet", {"activation": activation, "pooling": pooling}, MNIST, 10)
     x = images = 10 * torch.rand(4, 1, 28, 28)
     for layer in (network.conv1, network.conv2):
         x = function(max_pool2d(layer(x), 2)) if pooling == "max" else avg_pool2d(function(layer(x)), 2)
@@ -56,10 +58,42 @@ def test_lenet_activates_and_then_pools(pooling: str, activation: str, function:
     torch.testing.assert_close(network(images), network.fc3(x))
 
 
+@pytest.mark.parametrize("shape", [(12, 17, 1), (32, 32, 3), (224, 160, 4)], ids=str)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_network_takes_raw_images_of_any_shape(name: str, shape: tuple[int, int, int]) -> None:
+    """The pixels are standardised, and those of one channel may come without it."""
+    classifier = random_classifier(describe(name, 5, shape))
+    images = torch.randint(0, 256, (3, *shape), dtype=torch.uint8)
+    logits = classifier(images)
+    torch.testing.assert_close(logits, classifier.network((images.permute(0, 3, 1, 2) / 255 - 0.13) / 0.31))
+    assert logits.shape == (3, 5)
+    if shape[2] == 1:
+        assert torch.equal(classifier(images[..., 0]), logits)
+
+
+def test_an_image_that_is_too_small_is_refused_with_what_is_expected() -> None:
+    build("lenet", ARCHITECTURES["lenet"], (12, 12, 3), 2)
+    with pytest.raises(ValueError, match=r"11×12 pixels.*12×12"):
+        build("lenet", ARCHITECTURES["lenet"], (11, 12, 3), 2)
+    for name in ("mlp", "resnet"):
+        assert build(name, ARCHITECTURES[name], (8, 8, 1), 2)(torch.rand(1, 1, 8, 8)).shape == (1, 2)
+
+
+def test_the_residual_network_is_small_and_adds_what_its_blocks_change() -> None:
+    network = build("resnet", {"width": 16, "blocks": 3}, (32, 32, 3), 10)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 272_282
+    block = network.blocks[0]
+    x = torch.rand(2, 16, 32, 32)
+    nn.init.zeros_(block.norm2.weight)
+    torch.testing.assert_close(block(x), x)
+
+
 class Annotated(nn.Module):
     """Keyword arguments as people annotate them."""
 
-    def __init__(self, *, classes: int, norm: Literal["batch", "none"] = "none", width: "int | None") -> None:
+    def __init__(
+        self, *, shape: Sequence[int], classes: int, norm: Literal["batch", "none"] = "none", width: "int | None"
+    ) -> None:
         super().__init__()
         self.chosen = (classes, norm, width)
         self.norm = nn.BatchNorm1d(2)
@@ -88,12 +122,12 @@ def _annotated(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_wrong_option_or_network_is_named(name: str, architecture: dict[str, Any], culprit: str) -> None:
     with pytest.raises(ValueError, match=culprit):
-        build(name, architecture, 10)
+        build(name, architecture, MNIST, 10)
 
 
 def test_annotations_of_any_kind_are_checked_and_defaults_hold() -> None:
-    assert build("annotated", {"width": 3}, 10).chosen == (10, "none", 3)
-    assert build("annotated", {"width": None, "norm": "batch"}, 10).chosen == (10, "batch", None)
+    assert build("annotated", {"width": 3}, MNIST, 10).chosen == (10, "none", 3)
+    assert build("annotated", {"width": None, "norm": "batch"}, MNIST, 10).chosen == (10, "batch", None)
 
 
 @pytest.fixture

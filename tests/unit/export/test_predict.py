@@ -22,11 +22,12 @@ BROKEN = "b0007.png"
 class Doubling:
     """A network of two labels; a picture's first pixel is the index of its label, and those of "no" get a warning."""
 
-    metadata = SimpleNamespace(model="doubling", label_names=["no", "indeed"])
+    metadata = SimpleNamespace(model="doubling", label_names=["no", "indeed"], picture={"fit": "cover"})
+    image_shape = (5, 4, 3)
 
     def classify(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         assert len(images) <= BATCH
-        indeed = images[:, 0, 0] > 0
+        indeed = images[:, 0, 0, 0] > 0
         return np.stack([~indeed, indeed], 1).astype(np.float32), ~indeed
 
 
@@ -35,14 +36,15 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]
     """The names of the pictures in the order in which they are read; the folder that holds them is the working one."""
     names: list[str] = []
 
-    def as_in_mnist(path: Path) -> NDArray[np.uint8]:
+    def prepare(path: Path, settings: dict[str, str], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+        assert (settings, shape) == (Doubling.metadata.picture, Doubling.image_shape)
         if path.name == BROKEN or not path.is_file():
-            raise PipelineError(f"{path}: no PNG or JPEG picture")
+            raise PipelineError(f"{path}: no picture")
         names.append(path.name)
-        return np.full((28, 28), path.name.startswith("b"), dtype=np.uint8)
+        return np.full(shape, path.name.startswith("b"), dtype=np.uint8)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(predict, "as_in_mnist", as_in_mnist)
+    monkeypatch.setattr(predict, "prepare", prepare)
     monkeypatch.setattr(predict, "_network", lambda model: Doubling())
     Path("many").mkdir()
     for number in range(MANY):

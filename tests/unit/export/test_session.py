@@ -21,10 +21,10 @@ from mnist_pipeline.serving.session import energy, energy_bound, open_network
 from networks import exported
 
 ROOT = Path(__file__).parents[3]
-IMAGES = bars(1001, seed=4)[0]
+IMAGES = bars(1001, seed=4)[0][..., None]
 
 
-@pytest.mark.parametrize("to_file", [to_bytes, lambda network: to_bytes(to_int8(network, IMAGES, 100))])
+@pytest.mark.parametrize("to_file", [to_bytes, lambda network: to_bytes(to_int8(network, IMAGES[:100], IMAGES))])
 def test_images_are_classified_as_each_by_itself(to_file: Callable[[onnx.ModelProto], bytes], tmp_path: Path) -> None:
     """1,001 images are more than one batch; the bound lies amid their energies."""
     (tmp_path / "model.onnx").write_bytes(to_file(exported("mlp", energy_bound=-2.31)[1]))
@@ -74,11 +74,12 @@ def tiny(
 
 @pytest.mark.parametrize(("bound", "warned"), [("0.0", False), ("1000.0", True)])
 def test_files_of_earlier_versions_are_read(tmp_path: Path, bound: str, warned: bool) -> None:
-    """They have the least familiarity, which is the greatest energy with its sign turned."""
+    """Their bound is the greatest energy with its sign turned."""
     (tmp_path / "old.onnx").write_bytes(tiny(energy_bound=None, least_familiarity=bound))
     network = open_network(tmp_path / "old.onnx")
     assert network.metadata.label_names == ["0", "1"]
-    assert network.classify(np.ones((1, 3, 3), np.uint8))[1].tolist() == [warned]
+    assert network.metadata.picture["preparation"] == "mnist"
+    assert network.classify(np.ones((1, 3, 3, 1), np.uint8))[1].tolist() == [warned]
 
 
 FILES: dict[str, bytes | Callable[[Path], object]] = {
@@ -90,7 +91,8 @@ FILES: dict[str, bytes | Callable[[Path], object]] = {
     "bound of no number": tiny(energy_bound="nan"),
     "no logits": tiny(names=("image", "scores", "probabilities")),
     "float input": tiny(kind=TensorProto.FLOAT),
-    "rank 4": tiny(shape=("batch", 1, 3, 3)),
+    "rank 5": tiny(shape=("batch", 1, 3, 3, 1)),
+    "any size": tiny(shape=("batch", "height", 3)),
     "vast images": tiny(shape=("batch", 2**13, 2**13)),
     "not finite": tiny(weight=np.nan),
 }
@@ -107,11 +109,11 @@ def test_a_file_of_another_kind_ends_in_one_line(kind: str, tmp_path: Path, capf
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("shape", [(0, 3, 3), (3, 3), (2, 1, 3, 3), (2, 2, 3), "float"], ids=str)
+@pytest.mark.parametrize("shape", [(0, 3, 3, 1), (3, 3), (2, 3, 3), (2, 3, 3, 3), (2, 2, 3, 1), "float"], ids=str)
 def test_other_images_are_refused(shape: Any, tmp_path: Path) -> None:
     (tmp_path / "tiny.onnx").write_bytes(tiny())
-    images = np.zeros((2, 3, 3), np.float32) if shape == "float" else np.zeros(shape, np.uint8)
-    with pytest.raises(PipelineError, match=rf"tiny: .*uint8 \[N, 3, 3\], not {images.dtype}"):
+    images = np.zeros((2, 3, 3, 1), np.float32) if shape == "float" else np.zeros(shape, np.uint8)
+    with pytest.raises(PipelineError, match=rf"tiny: .*uint8 \[N, 3, 3, 1\], not {images.dtype}"):
         open_network(tmp_path / "tiny.onnx").classify(images)
 
 
@@ -119,7 +121,7 @@ def test_a_prediction_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
     """Nor does a process that uses these modules without the command."""
     home = tmp_path / "home"
     home.mkdir()
-    Image.fromarray(IMAGES[0]).save(tmp_path / "größe.png")
+    Image.fromarray(IMAGES[0, ..., 0]).save(tmp_path / "größe.png")
     (tmp_path / "model.onnx").write_bytes(to_bytes(exported("mlp")[1]))
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}
     environment = {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "ascii"}

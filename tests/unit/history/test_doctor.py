@@ -60,6 +60,12 @@ def test_where_all_works_there_is_a_line_of_each(
     Path("digits").mkdir()
     change(project, "data", source="~/digits")
     doctor.run(project.params)
+    change(project, "data", dataset="folder", source="auto", folder="digits")
+    doctor.run(project.params)
+    assert "none yet; in digits" in capsys.readouterr().out
+    Path("digits").rmdir()
+    with pytest.raises(PipelineError, match="see data"):
+        doctor.run(project.params)
 
 
 def test_a_gpu_that_cannot_be_used_is_named_and_fails_where_it_is_wanted(

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import mlflow
@@ -17,6 +18,7 @@ from mnist_pipeline.formats import file_digest
 from mnist_pipeline.tracking import onnx_model
 from mnist_pipeline.tracking.onnx_model import find_models, log_onnx_model, run_of, show_metrics
 from mnist_pipeline.tracking.registry import shortened
+from networks import exported
 from tiny_project import MODEL, ONNX, TinyProject, matrix, network
 
 
@@ -43,6 +45,20 @@ def test_pyfunc_predicts_what_onnxruntime_predicts(project: TinyProject, run: st
     for name, expected in zip(("logits", "probabilities"), session.run(None, {"image": images}), strict=True):
         np.testing.assert_array_equal(predicted[name], expected)
     assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+@pytest.mark.parametrize("shape", [(12, 16, 3), (9, 8, 4)])
+def test_a_network_for_colour_images_is_a_model_that_predicts(project: TinyProject, run: str, shape: Any) -> None:
+    onnx.save(exported("resnet", shape=shape)[1], ONNX)
+    assert log_onnx_model(project.store.client, run, MODEL, ONNX)
+    folder = model_of(project, run).artifact_location
+    described = Model.load(folder)
+    assert described.signature.inputs.inputs[0].shape == (-1, *shape)
+    assert described.load_input_example(folder)["image"].shape == (1, *shape)
+    images = np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(ONNX, providers=["CPUExecutionProvider"])
+    predicted = mlflow.pyfunc.load_model(folder).predict({"image": images})
+    np.testing.assert_array_equal(predicted["logits"], session.run(["logits"], {"image": images})[0])
 
 
 def test_the_model_of_a_run_is_the_file_with_signature_example_and_requirements(project: TinyProject, run: str) -> None:

@@ -265,7 +265,7 @@ def test_what_is_not_committed_or_has_not_run_is_refused(project: TinyProject) -
     Path("new.txt").touch()
     check_refused(project, "new.txt")
     Path("new.txt").unlink()
-    check_refused(project, "resnet", lambda: promote.run(project.params, "resnet", "minor"))
+    check_refused(project, "nobody", lambda: promote.run(project.params, "nobody", "minor"))
     WEIGHTS.unlink()
     check_refused(project, "train@mlp")
 

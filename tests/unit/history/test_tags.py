@@ -63,7 +63,7 @@ def test_the_next_version() -> None:
     assert next_version(["ml/d=mlp@v1.9.3"], "major") == "v2.0.0"
 
 
-def test_what_gto_refuses_ends_in_one_line(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_gto_is_one_line(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PipelineError, match=r"mlp@v3\.0\.0"):
         register_version("mlp", "v3.0.0", "HEAD", "the commit has one")
     Path("with space").mkdir()

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,8 @@ class Tracked:
         settings = getattr(self.params, section).model_copy(update=changed)
         self.params = self.params.model_copy(update={section: settings})
 
-    def write_patient_params(self) -> None:
-        """For another process, with a time budget for a busy machine."""
+    def write_params_for_another_process(self) -> None:
+        """With a time budget for a busy machine."""
         params = (ROOT / "params.yaml").read_text()
         Path("params.yaml").write_text(params.replace("time_budget_seconds: 30", "time_budget_seconds: 300"))
 
@@ -99,13 +99,15 @@ class Tracked:
         write(paths.model_card(MODEL), f"# A card\n\n{result}\n\n## Use\n\nTo read digits.\n")
         publish(self.params, "card", MODEL)
 
-    def validate(self, passed: bool = True, **facts: Any) -> None:
+    def validate(
+        self, passed: bool = True, shape: Sequence[int] = (28, 28, 1), suite: str = "mnist", **facts: Any
+    ) -> None:
         shutil.rmtree(paths.VALIDATION, ignore_errors=True)
         if passed:
-            images = {"train": [400, 28, 28], "test": [200, 28, 28]}
+            images = {"train": [400, *shape], "test": [200, *shape]}
             write(paths.VERDICT, {"passed": True, "data_md5": directory_digest(paths.RAW), "images": images})
             write(paths.VALIDATION / "class_counts.csv", "a table")
-            write(paths.VALIDATION / "facts.json", {"suite": "mnist", "facts": FACTS | facts})
+            write(paths.VALIDATION / "facts.json", {"suite": suite, "facts": FACTS | facts})
         write(self.path / "docs/index.html", "what was expected")
         publish_validation(self.params, passed, FACTS | facts, self.path / "docs")
 
@@ -157,7 +159,8 @@ def tracked(tmp_path: Path, tiny_data: Path, database: Path, monkeypatch: pytest
     shutil.copytree(tiny_data, paths.RAW)
     Path("mlruns").mkdir()
     shutil.copy(database, "mlruns")
-    return Tracked(load_params(ROOT / "params.yaml"), tmp_path)
+    params = load_params(ROOT / "params.yaml").model_copy(update={"models": [MODEL, "mlp"]})
+    return Tracked(params, tmp_path)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def close_as_another_process(tracked, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_killed_training_is_closed_by_the_next_one(tracked) -> None:
-    tracked.write_patient_params()
+    tracked.write_params_for_another_process()
     done = subprocess.run([sys.executable, "-c", KILLED_WHILE_IT_TRAINS], check=False, env=os.environ)
     assert (done.returncode, tracked.run().info.status) == (-9, "RUNNING")
     tracked.train()

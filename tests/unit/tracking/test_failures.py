@@ -55,12 +55,12 @@ def execute(command: str) -> sqlite3.Connection:
     return connection
 
 
-NO_ROOM = "CREATE TRIGGER full BEFORE INSERT ON runs BEGIN SELECT RAISE(FAIL, 'no room'); END"
+NO_SPACE = "CREATE TRIGGER full BEFORE INSERT ON runs BEGIN SELECT RAISE(FAIL, 'no space'); END"
 FAILURES: dict[str, tuple[Callable[[], object], str]] = {
     "a folder in the place of the database": (lambda: (DATABASE.unlink(), DATABASE.mkdir()), "mlflow.db"),
     "a damaged database": (lambda: DATABASE.write_bytes(bytes(range(256)) * 32), "not a database"),
     "a locked database": (lambda: execute("BEGIN EXCLUSIVE"), "time_budget_seconds: 1.5"),
-    "an error within SQL": (lambda: execute(NO_ROOM).close(), "database: no room: "),
+    "an error within SQL": (lambda: execute(NO_SPACE).close(), "database: no space: "),
     "a missing driver": (lambda: "postgresql+asyncpg://nobody@127.0.0.1:1/runs", "asyncpg"),
     "a dead server": (lambda: "http://127.0.0.1:1", "refused"),
     "a slow server": (slow_server, "time_budget_seconds: 1.5"),
@@ -103,7 +103,7 @@ def test_a_store_that_gets_slow_is_called_no_more_when_the_time_is_spent(tracked
     tracked.train(before_epoch=lambda epoch: time.sleep(1))
     assert len(warnings()) == 1
     made = len(calls)
-    time.sleep(1.5)  # the thread that was late goes on
+    time.sleep(1.5)  # the thread that was late continues
     assert len(calls) == made
     assert "dvc.md5" not in tracked.run().data.tags
 

@@ -1,6 +1,7 @@
 """One run for each trained model, whatever happens on the way to it."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mnist_pipeline.errors import PipelineError
 from mnist_pipeline.formats import directory_digest, file_digest
 from mnist_pipeline.tracking import results
 from mnist_pipeline.tracking.publish import publish
+from tiny_project import run_git
 
 MODEL = "lenet"
 
@@ -49,6 +51,17 @@ def test_all_stages_fill_one_run(tracked) -> None:
     assert len(run.outputs.model_outputs) == 1
 
 
+def test_an_error_of_our_own_is_not_taken_for_no_change(tracked, monkeypatch) -> None:
+    run_git("init", "--quiet")
+    record = {"deps": [{"path": "data/raw", "md5": "cc33.dir"}]}
+    paths.LOCK.write_text(json.dumps({"schema": "2.0", "stages": {f"train@{MODEL}": record}}))
+    run_git("add", "dvc.lock")
+    run_git("-c", "user.name=A", "-c", "user.email=a@example", "commit", "--quiet", "--message", "Trained")
+    monkeypatch.setattr(results, "parameters", lambda stages: {}["ours"])
+    with pytest.raises(KeyError, match="ours"):
+        tracked.train()
+
+
 def test_a_description_follows_the_card_until_somebody_writes_another(tracked, monkeypatch) -> None:
     tracked.train()
     tracked.card()
@@ -77,6 +90,17 @@ def test_the_data_are_inputs_of_training_and_of_evaluation(tracked, validated: b
     assert shown == {"training": ("mnist-train", digest), "evaluation": ("mnist-test", digest)}
     profile = inputs["training"].profile
     assert json.loads(profile)["num_rows"] == 400 if validated else not profile
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (64, 48, 3)])
+def test_the_schema_of_the_data_has_the_shape_of_the_images(tracked, shape: tuple[int, ...]) -> None:
+    tracked.validate(shape=shape)
+    tracked.train()
+    (data,) = tracked.run().inputs.dataset_inputs
+    features, targets = json.loads(data.dataset.schema)["mlflow_tensorspec"].values()
+    tensors = [spec["tensor-spec"] for spec in (*json.loads(features), *json.loads(targets))]
+    assert [(tensor["dtype"], tensor["shape"]) for tensor in tensors] == [("uint8", [-1, *shape]), ("int64", [-1])]
+    assert json.loads(data.dataset.profile)["num_elements"] == 400 * math.prod(shape)
 
 
 def test_stages_that_run_again_add_nothing(tracked, warnings) -> None:
@@ -152,11 +176,26 @@ def test_download_and_validation_have_runs_of_their_own(tracked) -> None:
     runs = {run.data.tags["dvc.stage"]: run for run in tracked.runs("-data")}
     digest = directory_digest(paths.RAW)
     assert {run.info.run_name for run in runs.values()} == {f"download · {digest[:7]}", f"validate · {digest[:7]}"}
-    assert runs["download"].data.params["dataset"] == "mnist"
+    assert runs["download"].data.params == {"dataset": "mnist", "source": "auto"}
     assert runs["download"].data.metrics.keys() == {f"bytes/{path.name}" for path in paths.RAW.iterdir()}
     assert runs["validate"].data.params == {"suite": "mnist"}
     assert runs["validate"].data.metrics == {"train/images": 400, "train/blank": 0, "box_aspect": 0.5}
     assert tracked.artifacts(runs["validate"], "validate")
+
+
+@pytest.mark.parametrize("dataset", ["idx", "folder"])
+def test_a_download_of_own_images_has_the_parameters_that_change_them(tracked, dataset: str) -> None:
+    names = [f"a class with a long name {number}" for number in range(400)]
+    tracked.change("data", dataset=dataset, source="elsewhere", label_names=names)
+    for _ in range(2):
+        publish(tracked.params, "download")
+    (run,) = tracked.runs("-data")
+    assert run.data.params.keys() == {
+        *("dataset", "label_names", "test.share", "test.seed", "test.groups"),
+        *(f"image.{name}" for name in ("preparation", "height", "width", "channels", "fit", "background")),
+    }
+    assert run.data.params["image.height"] == "32"
+    assert run.data.params["label_names"].startswith("['a class with a long name 0', ")
 
 
 def test_another_outcome_of_validation_is_another_run(tracked) -> None:

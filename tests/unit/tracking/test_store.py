@@ -126,7 +126,7 @@ def test_artifacts_that_the_user_keeps_elsewhere_stay_there(tracked) -> None:
 
 def test_processes_share_an_empty_folder_and_one_model(tracked) -> None:
     forget(tracked.path)
-    tracked.write_patient_params()
+    tracked.write_params_for_another_process()
     tracked.write_training()
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     processes = [subprocess.Popen([sys.executable, "-c", TRAIN], env=os.environ, **pipes) for _ in range(2)]

@@ -147,6 +147,38 @@ def test_nothing_is_opened_where_nothing_changed(repository, warnings, monkeypat
         run_sync(repository)
 
 
+def test_the_download_of_own_images_is_shown_as_it_was_recorded(tracked) -> None:
+    """With the parameters of images and test set; an earlier release, which had none, shows none."""
+    start_repository()
+    tracked.change("data", dataset="folder", label_names=["a", "b"])
+    publish(tracked.params, "download")
+    values = tracked.params.model_dump(by_alias=True)["data"]
+    shown = [run.data.params for run in tracked.runs("-data")]
+    for recorded in (["dataset", "source", "label_names", "image", "test"], ["dataset", "source"]):
+        forget(Path())
+        record({"download": ({f"data.{name}": values[name] for name in recorded}, [], ["data/raw"])})
+        run_sync(tracked)
+        shown += [run.data.params for run in tracked.runs("-data")]
+    live, synced, earlier = shown
+    assert live == synced
+    assert live["test.groups"] == "none"
+    assert earlier == {"dataset": "folder"}
+
+
+def test_the_validation_of_own_images_names_the_suite_that_they_were_checked_against(tracked, warnings) -> None:
+    start_repository()
+    paths.SUITES.mkdir()
+    (paths.SUITES / "any.yaml").write_text("classes: 10")
+    tracked.change("data", dataset="folder")
+    tracked.validate(suite="any")
+    facts = [f"reports/validate/{name}" for name in ("facts.json", "class_counts.csv", "verdict.json")]
+    record({"validate": ({"data.dataset": "folder", "validate.suite": "auto"}, ["data/raw", "suites"], facts)})
+    run_sync(tracked)
+    assert counts(warnings()) == [0, 1, 0]
+    (run,) = tracked.runs("-data")
+    assert run.data.params == {"suite": "any"}
+
+
 @pytest.mark.parametrize("missing", ["params", "outs", "deps"])
 def test_what_another_release_did_not_record_is_named(repository, missing: str, warnings) -> None:
     forget(Path())
@@ -203,7 +235,7 @@ def old_repository(tracked):
         f"evaluate/{MODEL}/predictions.csv": "predictions",
         f"evaluate/{MODEL}/confusion.png": "a picture",
         "evaluate/mlp/predictions.csv": "others",
-        f"export/{MODEL}/metrics.json": {"opset": 18, "size_bytes": 7, "int8": {"size_ratio": 0.5, "offered": True}},
+        f"export/{MODEL}/metrics.json": {"opset": 18, "size_bytes": 7, "int8": {"size_ratio": 0.5}},
         "compare/metrics.json": {"images": 20, "missed_by_all": 1, "pairs": {"lenet against mlp": {"won": 3}}},
     }
     for name, content in written.items():

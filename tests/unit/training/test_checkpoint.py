@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
 
 from mnist_pipeline.params import Training
 from mnist_pipeline.training.checkpoint import KEPT_SECONDS, Checkpoint
-from mnist_pipeline.training.loop import DivergedError, EpochMetrics, fit
+from mnist_pipeline.training.loop import DivergedError, EpochMetrics, ImageSubset, fit
 from recipes import plain
 
 SETTINGS = plain(epochs=4, batch_size=5, learning_rate=0.02, schedule="linear")
@@ -27,13 +26,13 @@ class Network(nn.Sequential):
         super().__init__(convolution, nn.BatchNorm2d(3), nn.Dropout(0.2), nn.Flatten(), nn.Linear(12, 2))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = super().forward(images.unsqueeze(1) / 255)
+        result: torch.Tensor = super().forward(images.movedim(3, 1) / 255)
         return result
 
 
 def begin(checkpoint: Checkpoint | None, settings: Training = SETTINGS, **options: Any) -> Iterator[EpochMetrics]:
-    images = torch.randint(0, 256, (100, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    dataset = TensorDataset(images, images[:, 0, 0].long() % 2)
+    images = torch.randint(0, 256, (100, 4, 4, 1), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    dataset = ImageSubset(images, images[:, 0, 0, 0].long() % 2, torch.arange(100))
     torch.manual_seed(0)
     return fit(Network(), dataset, dataset, settings, 1, checkpoint=checkpoint, **options)
 

@@ -72,7 +72,7 @@ def test_a_driver_that_is_too_old_is_named(make_gpu, monkeypatch, function: str,
     assert problem.found.endswith("too old (found version 11040)")
 
 
-def test_another_failure_of_cuda_is_told_whole_and_blames_no_driver(make_gpu, monkeypatch) -> None:
+def test_another_failure_of_cuda_is_printed_whole_and_blames_no_driver(make_gpu, monkeypatch) -> None:
     def fail() -> tuple[int, int]:
         raise RuntimeError(f"CUDA initialization: {UNKNOWN} Setting the available devices to be zero.")
 

@@ -5,23 +5,22 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
 
 from mnist_pipeline.training import loop
 from mnist_pipeline.training.devices import make_deterministic
-from mnist_pipeline.training.loop import DivergedError, EpochMetrics, fit, measure
+from mnist_pipeline.training.loop import DivergedError, EpochMetrics, ImageSubset, fit, measure
 from mnist_pipeline.training.optimization import averaging_decay_at, build_optimizer, learning_rate_at
 from recipes import plain
 
 
-def bright(count: int, seed: int = 0) -> TensorDataset:
+def bright(count: int, seed: int = 0) -> ImageSubset:
     """Two classes: bright on the left, bright on the right."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, 2, (count,), generator=generator)
     images = torch.randint(0, 100, (count, 28, 28), generator=generator)
     images[:, :, :14] += 100 * (labels == 0)[:, None, None]
     images[:, :, 14:] += 100 * (labels == 1)[:, None, None]
-    return TensorDataset(images.to(torch.uint8), labels)
+    return ImageSubset(images.to(torch.uint8).unsqueeze(3), labels, torch.arange(count))
 
 
 class Linear(nn.Module):
@@ -129,7 +128,7 @@ def test_a_loss_that_is_no_number_ends_with_its_step_and_learning_rate(changes: 
 
 def test_measure_is_the_mean_over_all_images_whatever_the_batch() -> None:
     model, data = Linear(), bright(2500)
-    images, labels = data.tensors
+    images, labels = data.images, data.labels
     logits = model(images)
     accuracy = (logits.argmax(1) == labels).double().mean().item()
     assert measure(model, data) == pytest.approx((nn.functional.cross_entropy(logits, labels).item(), accuracy))
@@ -159,7 +158,7 @@ def test_sgd_is_the_tutorial_s() -> None:
     """Plain SGD at a constant rate takes the steps that the formula gives."""
     model, data = Linear(), bright(16)
     before = model.layer.weight.detach().clone()
-    images, labels = data.tensors
+    images, labels = data.images, data.labels
     loss = nn.functional.cross_entropy(model(images), labels)
     gradient = torch.autograd.grad(loss, model.layer.weight)[0]
     settings = {"epochs": 1, "optimizer": "sgd", "learning_rate": 0.1, "schedule": "constant", "warmup": 0.0}

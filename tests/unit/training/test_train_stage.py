@@ -24,6 +24,7 @@ from mnist_pipeline.params import Params, load_params
 from mnist_pipeline.stages import train
 from mnist_pipeline.training import distributed
 from mnist_pipeline.training.loop import EpochMetrics
+from networks import describe, random_classifier, save_random_weights
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -98,9 +99,41 @@ def identity(params: Params | None = None, device: torch.device = CPU, **descrip
     return json.dumps(train.checkpoint_identity(params, training, device), sort_keys=True)
 
 
+def test_a_training_may_start_from_earlier_weights(run: Run) -> None:
+    """Its last layer is new where the classes have other names."""
+    first = random_classifier(describe("lenet"), seed=3).network.state_dict()
+    paths.INIT.mkdir()
+    save_random_weights(paths.INIT / "same.safetensors", describe("lenet"), seed=3)
+    named = replace(describe("lenet"), label_names=list("abcdefghij"))
+    save_random_weights(paths.INIT / "named.safetensors", named, seed=3)
+    for file, new in (("same.safetensors", set()), ("named.safetensors", {"fc3.weight", "fc3.bias"})):
+        started = train.prepare(small(init=file), "lenet", CPU).classifier.network.state_dict()
+        assert {name for name in first if not torch.equal(first[name], started[name])} == new
+
+
+@pytest.mark.parametrize(
+    ("save", "culprit"),
+    [
+        (lambda path: None, "missing"),
+        (lambda path: path.write_bytes(b"no weights"), "not a weights file"),
+        (lambda path: save_random_weights(path, describe("mlp")), "weights of mlp"),
+        (lambda path: save_random_weights(path, describe("lenet", shape=(32, 32, 3))), r"\[32, 32, 3\]"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(run: Run, save: Callable[[Path], object], culprit: str) -> None:
+    paths.INIT.mkdir()
+    save(paths.INIT / "other.safetensors")
+    with pytest.raises(PipelineError, match=rf"init/other\.safetensors: .*{culprit}"):
+        train.prepare(small(init="other.safetensors"), "lenet", CPU)
+
+
 def test_another_training_has_another_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     trainings = [small(), small({"seed": 1}), small({"validation_share": 0.3}), small(precision="bfloat16")]
     identities = [identity(params) for params in [*trainings, small(**{"augmentation.shear": 1.0})]]
+    paths.INIT.mkdir()
+    for seed in (1, 2):
+        save_random_weights(paths.INIT / "earlier.safetensors", describe("lenet"), seed)
+        identities.append(identity(small(init="earlier.safetensors")))
     identities += [identity(data_md5="other data"), identity(mean=0.2), identity(device=torch.device("mps"))]
     for target, name, value in (
         (torch, "__version__", "3.0"),

@@ -22,17 +22,18 @@ def test_a_page_shows_what_failed_and_loads_nothing(tmp_path: Path, splits: dict
     strict = suite.model_copy(update={"max_outlier_share": 0.0, "ink_fraction": [0, 0.5]})
     damaged = {"train": Split(splits["train"].images, labels), "test": Split(images, splits["test"].labels)}
     tables = image_tables(damaged)
-    checked = check(tables, whole_set_facts(damaged, tables), strict, tmp_path / DETAILS)
-    write_page(tmp_path, "<idx>", *checked, damaged, tables)
+    names = ["<b>", *"123456789"]
+    checked = check(tables, whole_set_facts(damaged, tables), strict, names, tmp_path / DETAILS)
+    write_page(tmp_path, "<idx>", *checked, damaged, tables, names)
 
     page = (tmp_path / "index.html").read_text()
     shown = re.search(r'base64,([^"]*)" alt="image 7">\nimage 7, label (\d)<br>([\d.]+)', page)
     assert shown
-    np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(b64decode(shown[1])))), images[7])
+    np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(b64decode(shown[1])))), images[7, ..., 0])
     assert int(shown[2]) == splits["test"].labels[7]
     assert re.search("test: ink_fraction</h2>\n<p>expected 0 to 0.5;.* 1 image<", page)
     assert re.search("whole set: train/count/9</h2>\n<p>expected at least 5; observed 0<", page)  # without pictures
-    assert re.search('<h1 class="failed">.* of 63 expectations .&lt;idx', page)
+    assert re.search('<h1 class="failed">.* of 54 expectations .&lt;idx', page)
 
     links = re.findall(r'href="([^"]*)"', page)
     assert len(links) == 3

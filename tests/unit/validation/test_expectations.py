@@ -34,6 +34,10 @@ TIGHTER: tuple[dict[str, tuple[Any, set[tuple[str, str, str]]]], ...] = (
         "test_min_per_class": (21, of_counts("test", range(9), "at least 21")),
         "pixel_mean": ([0.01, 0.07], of_both("pixel_mean", "0.01 to 0.07")),
         "pixel_std": ([0.02, 0.2], of_both("pixel_std", "0.02 to 0.2")),
+        "image_shape": ([28, 28, 3], of_images("channels", "3")),
+        "colour_balance": ([[0.1, 0.2]], of_both("colour_balance/red", "0.1 to 0.2")),
+        "brightness": ([0.5, 16], of_images("mean", "0.5 to 16, in 99.0000% of the images")),
+        "contrast": ([0, 60], of_images("std", "0 to 60, in 99.0000% of the images")),
         "brightest": ([254, 255], of_images("max", "254 to 255, in 99.0000% of the images")),
         "min_sharpness": (245.0, of_images("sharpness", "at least 245, in 99.0000% of the images")),
         "grey_levels": ([2, 60], of_both("grey_levels", "2 to 60")),
@@ -94,7 +98,8 @@ def test_no_class_may_be_many_times_larger_than_another(failures_of, splits: Spl
 
 
 def test_no_key_of_a_suite_is_left_out() -> None:
-    assert {key for keys in TIGHTER for key in keys} | {"max_class_ratio"} == set(Suite.model_fields)
+    tested_alone = {"max_class_ratio", "max_unreadable_share", "without_test_images"}
+    assert {key for keys in TIGHTER for key in keys} | tested_alone == set(Suite.model_fields)
 
 
 @pytest.mark.parametrize("keys", TIGHTER)

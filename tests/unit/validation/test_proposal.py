@@ -18,7 +18,12 @@ Splits = Mapping[SplitName, Split]
 
 def proposed(splits: Splits, exact_counts: bool = False) -> Suite:
     tables = image_tables(splits)
-    return Suite(**propose(tables, whole_set_facts(splits, tables), exact_counts))
+    return Suite(**propose(tables, whole_set_facts(splits, tables), 10, True, exact_counts))
+
+
+def split_of_bars(count: int, seed: int) -> Split:
+    images, labels = bars(count, seed)
+    return Split(images[..., None], labels.astype(np.int64))
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +38,7 @@ def table_of(images: int, **changed: Any) -> pd.DataFrame:
         "label": half,
         "height": 28,
         "width": 28,
+        "channels": 1,
         "mean": 51.0,
         "std": 76.5,
         "max": 200 + 50 * half,
@@ -60,10 +66,9 @@ def test_every_threshold_by_hand() -> None:
     }
     fact = {"pixel_std": 0.3, "agreement": 0.9, "centroid_accuracy": 0.8}
     facts = {"train": fact | {"count": {"0": 64, "1": 36}}, "test": fact | {"count": {"0": 25, "1": 25}}}
-    assert propose(tables, facts, exact_counts=False) == {
+    assert propose(tables, facts, classes=2, of_strokes=True, exact_counts=False) == {
         "classes": 2,
-        "train_counts": None,
-        "test_counts": None,
+        "image_shape": [28, 28, 1],
         "train_min_per_class": 8,  # 0.9 · 36 - 4 · 6
         "test_min_per_class": 2,  # 0.9 · 25 - 4 · 5
         "max_class_ratio": pytest.approx(3.5852),  # 1.1 · 64 / 36 · (1 + 4 √(1 / 36 + 1 / 64))
@@ -89,7 +94,7 @@ def test_every_threshold_by_hand() -> None:
 
 def test_the_data_themselves_and_others_like_them_pass(failures_of, splits: Splits, suite: Suite) -> None:
     assert failures_of(splits, suite) == []
-    others = {"train": Split(*bars(400, seed=11)), "test": Split(*bars(200, seed=12))}
+    others = {"train": split_of_bars(400, seed=11), "test": split_of_bars(200, seed=12)}
     assert failures_of(others, suite) == []
     images = splits["train"].images.copy()
     images[1:3] = images[0]  # trusted though they repeat
