@@ -110,7 +110,8 @@ def test_the_lock_is_of_this_code_and_these_parameters(tmp_path: Path) -> None:
     shutil.copytree(SOURCE, copy.path / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("dvc.yaml", "dvc.lock", "params.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, copy.path)
-    shutil.copytree(ROOT / "suites", copy.path / "suites")
+    for folder in ("suites", "init"):
+        shutil.copytree(ROOT / folder, copy.path / folder)
     copy.run("git", "init", "--quiet")
     copy.run("dvc", "init", "--quiet")
     changed = [
