@@ -8,25 +8,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_pipeline.data.idx import format_idx, format_labels
+from mnist_pipeline.data import dataset
 from projects import Project, make_project
 
 STAGES = ("validate", "train mlp", "evaluate mlp", "compare", "export mlp", "card mlp")
 
 
-def write_images(folder: Path, classes: int, shape: tuple[int, int, int], each: int, without: int | None) -> None:
+def write_data(folder: Path, classes: int, shape: tuple[int, int, int], each: int, without: int | None) -> None:
     """Noisy images, each of its class's own pattern; the test set may lack one class."""
     random = np.random.default_rng(0)
     patterns = random.integers(0, 200, (classes, *shape))
-    for split, lacking in (("train", None), ("t10k", without)):
+    folder.mkdir()
+    for split, lacking in (("train", None), ("test", without)):
         labels = np.array([label for label in range(classes) for _ in range(each) if label != lacking])
         noise = random.integers(0, 56, (len(labels), *shape))
         images = (patterns[labels] + noise).astype(np.uint8)
-        rank, images = (3, images[..., 0]) if shape[2] == 1 else (4, images)
-        ending, content = format_labels(labels, classes)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{split}-images-idx{rank}-ubyte").write_bytes(format_idx(images))
-        (folder / f"{split}-labels-{ending}").write_bytes(content)
+        dataset.write_images(folder, split, shape, [images])
+        dataset.write_labels(folder, split, labels, classes)
 
 
 @pytest.fixture
@@ -54,7 +52,7 @@ def project(tmp_path: Path, tiny_data: Path) -> Project:
 def test_they_go_through_all_stages(
     project: Project, classes: int, shape: tuple[int, int, int], each: int, without: int | None
 ) -> None:
-    write_images(project.path / "images", classes, shape, each, without)
+    write_data(project.path / "images", classes, shape, each, without)
     printed = {stage: project.cli(*stage.split()) for stage in ("download", *STAGES)}
     scalars = json.loads(project.read("reports/evaluate/mlp/metrics.json"))
     assert scalars["accuracy"] > min(0.5, 10 / classes)  # by guessing, 1 / classes
@@ -66,7 +64,7 @@ def test_they_go_through_all_stages(
 
 
 def test_an_image_that_is_too_small_for_lenet_is_one_line(project: Project) -> None:
-    write_images(project.path / "images", 3, (8, 8, 1), 20, None)
+    write_data(project.path / "images", 3, (8, 8, 1), 20, None)
     params = project.params()
     params["models"] = ["lenet"]
     project.write_params(params)
