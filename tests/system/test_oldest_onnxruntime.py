@@ -20,8 +20,9 @@ NETWORKS: list[tuple[str, dict[str, Any]]] = [
     ("lenet", {"activation": "silu"}),
     ("lenet", {"activation": "tanh", "pooling": "average"}),
     ("mlp", {}),
+    ("resnet", {}),
 ]
-IMAGES = bars(200, seed=3)[0]
+IMAGES = bars(200, seed=3)[0][..., None]
 THERE = """
 import json, sys
 import numpy, onnxruntime
@@ -60,8 +61,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_computes_the_same_there(model: str, options: dict[str, Any], python: Path, tmp_path: Path) -> None:
     float32 = exported(model, **options)[1]
     network, images, answers = (tmp_path / name for name in ("network.onnx", "images.npy", "answers.npy"))
-    np.save(images, IMAGES)
-    for content in (to_bytes(float32), to_bytes(to_int8(float32, IMAGES, 100))):
+    np.save(images, IMAGES[..., 0])
+    for content in (to_bytes(float32), to_bytes(to_int8(float32, IMAGES[:100], IMAGES))):
         network.write_bytes(content)
         command = [python, "-c", THERE, network, images, answers]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
