@@ -48,7 +48,7 @@ class TestSet(Section):
 
     share: Annotated[float, Field(gt=0, lt=1)]
     seed: Seed
-    groups: str
+    groups: Annotated[str, Field(pattern=r"^[^/\\]+$")]  # within the folder, which DVC watches
 
 
 class Data(Section):
@@ -84,7 +84,7 @@ class Training(Section):
     """How one model is built and trained."""
 
     architecture: dict[str, Any]
-    init: str
+    init: Annotated[str, Field(pattern=r"^[^/\\]+$")]  # within init/, which DVC watches
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     batch_size: Annotated[int, Field(ge=1, le=10**6)]
     precision: Literal["auto", "float32", "bfloat16"]

@@ -3,7 +3,7 @@
 It has `train/<class>/` and `test/<class>/`, or `<class>/` alone, of which a share becomes the test set. The rules:
 
 - A class is named by its folder, NFC-normalised; labels follow the code points of the names, as `sorted` has them.
-- Pictures in folders within a class folder belong to the class. Symbolic links are followed.
+- Pictures in folders within a class folder belong to the class. A link to a folder is an error.
 - `train` and `test` are splits where they have folders in them, else they are classes of these names.
 - What begins with a dot, and `__MACOSX`, is ignored. Files that are no pictures by name, or lie outside of the class
   folders, are left out, and one line has their number.
@@ -119,8 +119,10 @@ def _walk(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     def fail(error: OSError) -> None:
         raise PipelineError(f"data.folder: {error.filename}: cannot be read: {error.strerror}; {LAYOUT}") from error
 
-    for place, folders, files in os.walk(root, onerror=fail, followlinks=True):
+    for place, folders, files in os.walk(root, onerror=fail):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        if links := [name for name in folders if Path(place, name).is_symlink()]:  # DVC does not see what they hold
+            raise PipelineError(f"data.folder: {Path(place, links[0])} is a link to a folder: put the folder there")
         yield place, folders, [name for name in files if not name.startswith(".")]
 
 

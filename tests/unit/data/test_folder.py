@@ -144,19 +144,24 @@ def test_groups_are_of_no_use_where_the_test_set_is_given(place: Path) -> None:
 
 def test_pictures_belong_to_the_class_that_they_are_under(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draw_classes(place, {"a": [1, 2, 3], "b/deep/er": [4, 5, 6]})
-    draw_classes(place.parent, {"elsewhere": [7, 8, 9], "linked": [9]})
-    (place / "c").symlink_to(place.parent / "elsewhere")
-    (place / "a/linked").symlink_to(place.parent / "linked")
     for ignored in (".hidden/1.png", "a/.1.png", "a/__MACOSX/1.png", "__MACOSX/1.png"):
         (place / ignored).parent.mkdir(exist_ok=True)
         (place / ignored).write_text("ignored")
     draw(place / "a/002.JPEG.PNG", 1)
     for left_out in ("a/Thumbs.db", "README.md", "loose.png"):
         (place / left_out).touch()
-    assert pack(place) == ["a", "b", "c"]
-    assert [{row["file"].split("/")[0] for row in table(place)}, len(table(place))] == [{"a", "b", "c"}, 11]
+    assert pack(place) == ["a", "b"]
+    assert [{row["file"].split("/")[0] for row in table(place)}, len(table(place))] == [{"a", "b"}, 7]
     (line,) = capsys.readouterr().err.splitlines()
     assert " 3 left out" in line
+
+
+@pytest.mark.parametrize("link", ["c", "a/loop"])
+def test_a_link_to_a_folder_is_named(place: Path, link: str) -> None:
+    """DVC does not look behind it, and a loop would bring each picture many times."""
+    draw_classes(place, {"a": [1, 2], "b": [3, 4]})
+    (place / link).symlink_to(place)
+    refused(place, f"{place / link} is a link")
 
 
 def test_what_is_beside_train_and_test_is_counted(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
